@@ -1,0 +1,374 @@
+//! `WindowsHostTask`: one program on every selected Windows node, as a user writes it, and what became of it.
+
+use k8s_openapi::api::core::v1::Toleration;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, Time};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::template::Template;
+
+/// A WindowsHostTask runs a HostProcess container on every selected Windows node: as a service (Daemon) or once
+/// (RunOnce). The operator creates the DaemonSet or the Jobs, replaces pods node by node within the budget, and
+/// reports per node what happened.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[kube(
+    group = "hosttask.dev",
+    version = "v1alpha1",
+    kind = "WindowsHostTask",
+    plural = "windowshosttasks",
+    namespaced,
+    status = "WindowsHostTaskStatus",
+    shortname = "wht",
+    category = "hostprocess",
+    derive = "PartialEq",
+    selectable = ".spec.mode",
+    selectable = ".spec.suspend",
+    printcolumn(name = "Mode", type_ = "string", json_path = ".spec.mode"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(name = "Desired", type_ = "integer", json_path = ".status.desiredNodes"),
+    printcolumn(name = "Updated", type_ = "integer", json_path = ".status.updatedNodes"),
+    printcolumn(name = "Healthy", type_ = "integer", json_path = ".status.healthyNodes"),
+    printcolumn(name = "Failed", type_ = "integer", json_path = ".status.failedNodes"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Unreachable", type_ = "integer", json_path = ".status.unreachableNodes", priority = "1"),
+    printcolumn(name = "Waiting", type_ = "string", json_path = ".status.wave.waiting", priority = "1"),
+    printcolumn(name = "Revision", type_ = "string", json_path = ".status.updateRevision", priority = "1"),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = "1")
+)]
+pub struct WindowsHostTaskSpec {
+    /// How the program runs on a node. Daemon: as long as the node exists (a DaemonSet). RunOnce: to its end, once per
+    /// node and revision (a Job per node). Immutable: delete the task and create it again to change the mode.
+    pub mode: Mode,
+
+    /// Do nothing on any node, only report. Running pods and Jobs are left alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspend: Option<bool>,
+
+    /// The Windows account the containers run as. It must be said: there is no default that would silently mean SYSTEM.
+    pub run_as: RunAs,
+
+    /// Which Windows nodes the task runs on. Without it: every Windows node, tolerating the usual Windows-pool taints.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placement: Option<Placement>,
+
+    /// The pod to run, as in a DaemonSet or Job. What every HostProcess pod needs is added by the operator: `os`,
+    /// `hostNetwork`, `securityContext.windowsOptions`, the node selector, tolerations and the restart policy.
+    pub template: Template,
+
+    /// ConfigMaps and Secrets of this namespace whose content is part of the revision: a change rolls the task out again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inputs: Option<Inputs>,
+
+    /// How a new revision reaches the nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Rollout>,
+
+    /// When a node counts as healthy, and when as failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
+
+    /// How the per-node Jobs run. Only with mode RunOnce.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<Job>,
+}
+
+/// How the program runs on a node.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mode {
+    /// As long as the node exists.
+    Daemon,
+    /// To its end, once per node and revision.
+    RunOnce,
+}
+
+/// The Windows account of the containers: exactly one of `account` and `localGroup`.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct RunAs {
+    /// A built-in service account. System has full control of the node; LocalService and NetworkService have few rights.
+    /// Inherit takes the account containerd itself runs as (annotation `microsoft.com/hostprocess-inherit-user`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<Account>,
+    /// An existing local group of the node: a temporary user that is a member of this group runs the container.
+    /// Needs containerd 1.7 or newer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local_group: Option<String>,
+}
+
+/// A built-in Windows service account.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Account {
+    /// `NT AUTHORITY\SYSTEM`
+    System,
+    /// `NT AUTHORITY\LocalService`
+    LocalService,
+    /// `NT AUTHORITY\NetworkService`
+    NetworkService,
+    /// The account containerd runs as.
+    Inherit,
+}
+
+/// Which Windows nodes the task runs on.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Placement {
+    /// Labels a node must have. `kubernetes.io/os=windows` is always required as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_selector: Option<LabelSelector>,
+    /// Windows builds, as in the node label `node.kubernetes.io/windows-build`, such as `10.0.20348`. Empty: any build.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub windows_builds: Vec<String>,
+    /// Which taints are tolerated. WindowsPools (the default): the taints that the cloud vendors and common guides put on
+    /// Windows pools (keys `os` and `node.kubernetes.io/os`). All: every taint. None: no taint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tolerate: Option<Tolerate>,
+    /// Further taints that are tolerated.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tolerations: Vec<Toleration>,
+    /// Whether cordoned nodes take part. Default true. With false a RunOnce task waits until the node is uncordoned,
+    /// and a Daemon task leaves the pod of a cordoned node at its revision (Kubernetes itself still starts missing
+    /// daemon pods there).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub include_unschedulable: Option<bool>,
+}
+
+/// Which taints are tolerated.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tolerate {
+    /// Every taint.
+    All,
+    /// The usual taints of Windows pools.
+    #[default]
+    WindowsPools,
+    /// No taint.
+    None,
+}
+
+/// ConfigMaps and Secrets whose content is part of the revision.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Inputs {
+    /// ConfigMaps of the task's namespace.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub config_maps: Vec<ConfigMapInput>,
+    /// Secrets of the task's namespace. The operator has no access to Secrets by default: bind the ClusterRole
+    /// `hosttask-secret-reader` in the namespace first (the condition names the command).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretInput>,
+}
+
+/// A ConfigMap whose content is part of the revision.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ConfigMapInput {
+    /// The ConfigMap's name.
+    pub name: String,
+}
+
+/// A Secret whose content is part of the revision.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretInput {
+    /// The Secret's name.
+    pub name: String,
+    /// The Secret must exist, but a change of its content rolls nothing out (for tokens that are renewed often).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ignore_changes: Option<bool>,
+}
+
+/// How a new revision reaches the nodes.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Rollout {
+    /// Start no further node. What runs goes on; nodes that join get the stable revision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<bool>,
+    /// How many nodes may be disturbed at once: a number or a percentage of the desired nodes (rounded down, at least 1).
+    /// Strict: a node that is unhealthy for any reason counts. Default 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_unavailable: Option<IntOrString>,
+    /// How long a pod must be ready until its node counts as healthy, in seconds. Default 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_ready_seconds: Option<i32>,
+    /// After how many seconds without any progress the rollout counts as stuck. The clock stands still while the
+    /// rollout is paused or suspended. Default 1800.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress_deadline_seconds: Option<i32>,
+    /// How many old revisions are kept as ControllerRevisions. Default 10.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision_history_limit: Option<i32>,
+}
+
+/// When a node counts as healthy, and when as failed.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Health {
+    /// How many of the reachable nodes must be healthy at the update revision for Ready=True: a number or a percentage
+    /// (rounded up). Default 100%.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_healthy: Option<IntOrString>,
+    /// How many container restarts within `restartWindowSeconds` are accepted before the node counts as failed. Default 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_restarts: Option<i32>,
+    /// The window in which restarts are counted, in seconds. Default 600.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart_window_seconds: Option<i32>,
+    /// How long a pod may take to become ready, in seconds. Pulling a Windows image takes minutes. Default 1200.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_grace_seconds: Option<i32>,
+}
+
+/// How the per-node Jobs of a RunOnce task run.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Job {
+    /// After how many seconds a Job is stopped and counts as failed. Default: never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active_deadline_seconds: Option<i64>,
+    /// After how many seconds a finished Job is deleted. The result stays in the node's ledger (`kubectl get whn NODE`).
+    /// Default 3600.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_seconds_after_finished: Option<i32>,
+    /// What the exit codes of the program mean.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_codes: Option<ExitCodes>,
+    /// How a failed node is tried again. Other nodes go on meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
+}
+
+/// What the exit codes of the program mean. Any other code is a failure.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct ExitCodes {
+    /// Codes that mean success. Default: 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub success: Option<Vec<i32>>,
+    /// Codes that mean success once the node is rebooted, as Windows installers use them. Default: 3010 and 1641.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reboot_required: Option<Vec<i32>>,
+}
+
+/// How a failed node is tried again: attempt n starts `initialSeconds` × 2ⁿ⁻¹ after the failure, at most `maxSeconds`.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Retry {
+    /// How many times a failed node is tried again for one revision. Default 3.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<i32>,
+    /// The delay before the first retry, in seconds. Default 300.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial_seconds: Option<i32>,
+    /// The longest delay before a retry, in seconds. Default 86400.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_seconds: Option<i32>,
+}
+
+/// What became of a task.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct WindowsHostTaskStatus {
+    /// The generation of the spec that this status describes; -1 until the operator has seen the task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// The last revision whose rollout was completed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stable_revision: Option<String>,
+    /// The revision that the spec and the inputs ask for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update_revision: Option<String>,
+    /// The update revision whose rollout missed its progress deadline. Cleared when it completes or the content changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_revision: Option<String>,
+    /// How often a revision name was already taken by other content.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collision_count: Option<i32>,
+    /// Nodes the task should run on, reachable or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub desired_nodes: Option<i32>,
+    /// Nodes at the update revision (RunOnce: that finished it).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub updated_nodes: Option<i32>,
+    /// Nodes that are healthy at any revision (RunOnce: that finished the update revision successfully).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub healthy_nodes: Option<i32>,
+    /// Nodes that were started and are not yet healthy, finished or failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_progress_nodes: Option<i32>,
+    /// Nodes on which the update revision failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_nodes: Option<i32>,
+    /// Desired nodes that do not answer. They are left out of the budget and of percentages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unreachable_nodes: Option<i32>,
+    /// Reachable nodes that still wait for the update revision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending_nodes: Option<i32>,
+    /// When a node last changed its state in this rollout. The progress deadline counts from here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_progress_time: Option<Time>,
+    /// The part of the fleet that is being rolled out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wave: Option<WaveStatus>,
+    /// The newest failures, at most 10.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<NodeFailure>,
+    /// Ready, Reconciling, Stalled, Healthy and Validated. Reconciling and Stalled are present only while true.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+}
+
+/// The part of the fleet that is being rolled out.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct WaveStatus {
+    /// The wave's name; `default` is the whole fleet.
+    pub name: String,
+    /// The wave's position, counted from 0.
+    pub index: i32,
+    /// How many waves there are.
+    pub total: i32,
+    /// When the wave's rollout began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<Time>,
+    /// What the rollout waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Waiting>,
+}
+
+/// What a rollout waits for.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// For nodes in flight: as many nodes are disturbed as `maxUnavailable` allows.
+    Budget,
+    /// For `rollout.paused` or `suspend` to be lifted.
+    Paused,
+}
+
+/// A failure on one node.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeFailure {
+    /// The node.
+    pub node: String,
+    /// The revision that failed there.
+    pub revision: String,
+    /// Why, as one word: ExitCode, DeadlineExceeded, CrashLoop, TooManyRestarts, NotReady, ImagePull, CreateContainer, ….
+    pub reason: String,
+    /// The exit code of the program, where it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// What the program last wrote, or what Kubernetes says, at most 256 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// How many times it was tried (RunOnce).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<i32>,
+    /// When it is tried again (RunOnce).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_retry_time: Option<Time>,
+}

@@ -1,0 +1,28 @@
+//! The label and annotation keys on children, and who writes them. They are part of the API.
+
+/// Label on every child: the watches select by it. Its value is [`MANAGED_BY_HOSTTASK`].
+pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// The value of [`MANAGED_BY`].
+pub const MANAGED_BY_HOSTTASK: &str = "hosttask";
+/// Label on every child and pod: the task's name, shortened with a hash where it is over 63 characters.
+pub const TASK: &str = "hosttask.dev/task";
+/// Label on every child and pod: the task's UID. It is what DaemonSets select their pods by.
+pub const TASK_UID: &str = "hosttask.dev/task-uid";
+/// Label on every pod, Job and ControllerRevision: the name of the revision.
+pub const REVISION: &str = "hosttask.dev/revision";
+/// Label on Jobs and their pods: which attempt on the node it is, counted from 1.
+pub const ATTEMPT: &str = "hosttask.dev/attempt";
+/// Annotation on Jobs and their pods: the node it is for. (Node names can be longer than a label value.)
+pub const NODE: &str = "hosttask.dev/node";
+/// Annotation on Jobs: the UID of the node it is for.
+pub const NODE_UID: &str = "hosttask.dev/node-uid";
+/// Annotation on DaemonSets: a hash of what was applied, so that an equal apply can be skipped.
+pub const APPLIED: &str = "hosttask.dev/applied";
+/// Annotation that makes a HostProcess container run as containerd's own account.
+pub const INHERIT_USER: &str = "microsoft.com/hostprocess-inherit-user";
+/// Node label with the Windows build, such as `10.0.20348`.
+pub const WINDOWS_BUILD: &str = "node.kubernetes.io/windows-build";
+/// Node label with the operating system.
+pub const OS: &str = "kubernetes.io/os";
+/// The field manager of everything the operator applies.
+pub const FIELD_MANAGER: &str = "hosttask-operator";

@@ -1,1 +1,21 @@
-//! x
+//! The Hosttask operator: one `WindowsHostTask` becomes a DaemonSet or Jobs, node by node, within a budget.
+//!
+//! ```text
+//!   watches ──▶ index ──▶ queue ──▶ reconcile one task
+//!                                     │ observe    reads    index (+ a few live reads) ─▶ Observed
+//!                                     │ validate   pure     task + inputs ─▶ Desired, or every problem
+//!                                     │ plan       pure     Desired + Observed + now ─▶ Plan { actions, status, requeue }
+//!                                     │ apply      writes   one `match` over Action
+//!                                     ▼ report     writes   the status, when it changed
+//! ```
+//!
+//! Decisions are pure functions over plain data; reading and writing at the edges decides nothing.
+
+pub mod build;
+pub mod desired;
+pub mod observed;
+pub mod placement;
+pub mod plan;
+pub mod revision;
+pub mod status;
+pub mod validate;

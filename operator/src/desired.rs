@@ -1,0 +1,148 @@
+//! What a valid task asks for: defaults applied, percentages parsed, nothing that could still be malformed.
+
+use std::time::Duration;
+
+use hosttask_crds::task::{Account, Mode, Tolerate};
+use k8s_openapi::api::core::v1::{PodTemplateSpec, Toleration};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The namespace and name of a task.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct TaskKey {
+    /// The namespace.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+}
+
+impl std::fmt::Display for TaskKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// A valid task. `validate` is the only place that makes one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Desired {
+    /// Namespace and name.
+    pub key: TaskKey,
+    /// The task's UID.
+    pub uid: String,
+    /// The generation of the spec.
+    pub generation: i64,
+    /// Daemon or RunOnce.
+    pub mode: Mode,
+    /// Do nothing but report.
+    pub suspend: bool,
+    /// Start no further node.
+    pub paused: bool,
+    /// Which nodes.
+    pub placement: Placement,
+    /// What runs: the part that makes the revision.
+    pub content: Content,
+    /// `rollout.maxUnavailable`, default 1.
+    pub max_unavailable: Amount,
+    /// `rollout.minReadySeconds`, default 0.
+    pub min_ready: Duration,
+    /// `rollout.progressDeadlineSeconds`, default 1800 s.
+    pub progress_deadline: Duration,
+    /// `rollout.revisionHistoryLimit`, default 10.
+    pub revision_history_limit: usize,
+    /// `health.minHealthy`, default 100 %.
+    pub min_healthy: Amount,
+    /// `health.maxRestarts`, default 2.
+    pub max_restarts: i32,
+    /// `health.restartWindowSeconds`, default 600 s.
+    pub restart_window: Duration,
+    /// `health.startGraceSeconds`, default 1200 s.
+    pub start_grace: Duration,
+    /// How Jobs run. Only read in mode RunOnce.
+    pub job: JobPolicy,
+}
+
+/// A number of nodes or a percentage of a number of nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Amount {
+    /// So many nodes.
+    Count(i32),
+    /// So many percent, 0 to 100.
+    Percent(i32),
+}
+
+/// What runs on the nodes: the user's words, and the same as types.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Content {
+    /// The canonical JSON that the revision is a hash of: `template` and `runAs` as the user wrote them, the digests of the
+    /// inputs, and the exit codes. Stored as the data of the ControllerRevision.
+    pub raw: Value,
+    /// The template, decoded.
+    pub template: PodTemplateSpec,
+    /// The account, decoded.
+    pub run_as: Identity,
+}
+
+/// The account the containers run as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// A built-in account other than Inherit, or Inherit.
+    Account(Account),
+    /// A member of a local group.
+    LocalGroup(String),
+}
+
+/// Which nodes, compiled from `spec.placement`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Placement {
+    /// Label requirements, all of which a node must meet. `kubernetes.io/os in (windows)` and the builds are among them.
+    pub requirements: Vec<Requirement>,
+    /// Taints that are tolerated, as they go into the pod.
+    pub tolerations: Vec<Toleration>,
+    /// As the user chose.
+    pub tolerate: Tolerate,
+    /// Whether cordoned nodes take part.
+    pub include_unschedulable: bool,
+}
+
+/// One label requirement, with the operators that LabelSelector and node affinity share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Requirement {
+    /// The label.
+    pub key: String,
+    /// The comparison.
+    pub operator: Operator,
+    /// The values, for In and NotIn.
+    pub values: Vec<String>,
+}
+
+/// How a label is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operator {
+    /// The label has one of the values.
+    In,
+    /// The label is absent or has none of the values.
+    NotIn,
+    /// The label is present.
+    Exists,
+    /// The label is absent.
+    DoesNotExist,
+}
+
+/// How the Jobs of a RunOnce task run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JobPolicy {
+    /// `job.activeDeadlineSeconds`.
+    pub active_deadline: Option<Duration>,
+    /// `job.ttlSecondsAfterFinished`, default 3600 s.
+    pub ttl_after_finished: Duration,
+    /// Success codes, sorted. Default 0.
+    pub success: Vec<i32>,
+    /// Reboot-required codes, sorted. Default 1641 and 3010.
+    pub reboot_required: Vec<i32>,
+    /// `job.retry.limit`, default 3.
+    pub retry_limit: i32,
+    /// `job.retry.initialSeconds`, default 300 s.
+    pub retry_initial: Duration,
+    /// `job.retry.maxSeconds`, default 86400 s.
+    pub retry_max: Duration,
+}

@@ -1,0 +1,196 @@
+//! What one reconcile knows about the cluster: plain data, own writes that the watches have not shown yet already applied.
+
+use std::collections::BTreeMap;
+
+use hosttask_crds::node::LedgerEntry;
+use hosttask_crds::task::WindowsHostTaskStatus;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::desired::Content;
+
+/// Everything one pass over a task may decide on. Collections are in name order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Observed {
+    /// The status as last written; conditions keep their transition times from it.
+    pub status: WindowsHostTaskStatus,
+    /// When the task was created.
+    pub created: Timestamp,
+    /// The Windows nodes that `placement` selects and whose taints it tolerates, in name order.
+    pub nodes: Vec<NodeView>,
+    /// The task's DaemonSet.
+    pub daemon_set: DaemonSetView,
+    /// The task's pods, of any revision.
+    pub pods: Vec<PodView>,
+    /// The task's Jobs, of any revision, including those that were created but not yet seen by the watch.
+    pub jobs: Vec<JobView>,
+    /// The valid ledger entry of this task per node: same task UID, and the node was not re-imaged since.
+    pub ledger: BTreeMap<String, LedgerEntry>,
+    /// The task's ControllerRevisions by number, oldest first.
+    pub revisions: Vec<RevisionView>,
+    /// The content of the stable revision; loaded only while the rollout is paused and the revisions differ.
+    pub stable_content: Option<Content>,
+    /// The `pod-security.kubernetes.io/enforce` level of the namespace, where it is set.
+    pub pod_security: Option<String>,
+    /// Why Kubernetes cannot create pods for the children, from their newest FailedCreate event.
+    pub failed_create: Option<String>,
+}
+
+/// A Windows node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NodeView {
+    /// Its name.
+    pub name: String,
+    /// The UID of the Node object.
+    pub uid: String,
+    /// Whether its Ready condition is True.
+    pub ready: bool,
+    /// When Ready last changed.
+    pub ready_changed: Option<Timestamp>,
+    /// Whether it is cordoned.
+    pub unschedulable: bool,
+    /// The identity of the machine.
+    pub system_uuid: String,
+    /// The current boot.
+    pub boot_id: String,
+}
+
+/// The task's DaemonSet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum DaemonSetView {
+    /// There is none of that name (checked live before the first write).
+    #[default]
+    Absent,
+    /// One of that name exists and is not controlled by this task; the text says by whom.
+    Foreign(String),
+    /// Ours.
+    Ours(DaemonSetState),
+}
+
+/// The state of the task's own DaemonSet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DaemonSetState {
+    /// Its name.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+    /// The hash of what was last applied (annotation `hosttask.dev/applied`).
+    pub applied: String,
+    /// The revision its template is at (label on the template).
+    pub revision: String,
+    /// Whether the DaemonSet controller has seen the last template: `status.observedGeneration` equals the generation.
+    pub settled: bool,
+    /// Whether it is being deleted.
+    pub deleting: bool,
+}
+
+/// A pod of the task.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodView {
+    /// Its name.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+    /// Its resource version, for the delete precondition.
+    pub resource_version: String,
+    /// Its node; for a daemon pod that is not bound yet, the node its affinity names.
+    pub node: String,
+    /// The revision it runs.
+    pub revision: String,
+    /// The attempt, for pods of Jobs.
+    pub attempt: Option<i32>,
+    /// When it was created.
+    pub created: Timestamp,
+    /// When it became ready, by our own clock where we saw it happen; none while it is not ready.
+    pub ready_since: Option<Timestamp>,
+    /// Whether it is being deleted, by us or by others.
+    pub deleting: bool,
+    /// Whether it ended (phase Succeeded or Failed).
+    pub finished: bool,
+    /// Container restarts seen within `restart_window` (at most since the operator started).
+    pub recent_restarts: i32,
+    /// What keeps a container from running.
+    pub trouble: Option<Trouble>,
+    /// How its program ended.
+    pub exit: Option<Exit>,
+}
+
+/// What keeps a container from running.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// The kubelet's waiting reason, such as CrashLoopBackOff, ImagePullBackOff or CreateContainerError.
+    pub reason: String,
+    /// The kubelet's message.
+    pub message: String,
+}
+
+/// How a program ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Exit {
+    /// The exit code.
+    pub code: i32,
+    /// The kubelet's reason, such as Error or DeadlineExceeded.
+    pub reason: String,
+    /// The termination message or log tail, at most 1024 characters.
+    pub message: String,
+}
+
+/// A Job of the task.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct JobView {
+    /// Its name.
+    pub name: String,
+    /// Its UID; empty while it was created but not yet seen.
+    pub uid: String,
+    /// The node it is for.
+    pub node: String,
+    /// The UID of that node when it was created.
+    pub node_uid: String,
+    /// The revision it runs.
+    pub revision: String,
+    /// The attempt, counted from 1.
+    pub attempt: i32,
+    /// When it was created.
+    pub created: Timestamp,
+    /// Whether it is being deleted.
+    pub deleting: bool,
+    /// How it ended.
+    pub end: Option<JobEnd>,
+}
+
+/// How a Job ended.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct JobEnd {
+    /// Whether the Job's Complete condition is True (else Failed is).
+    pub complete: bool,
+    /// The reason of that condition, such as PodFailurePolicy, BackoffLimitExceeded or DeadlineExceeded.
+    pub reason: String,
+    /// Its message.
+    pub message: String,
+    /// When.
+    pub time: Timestamp,
+    /// The exit of its last pod, where a pod ran.
+    pub exit: Option<Exit>,
+}
+
+/// A ControllerRevision of the task.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RevisionView {
+    /// Its name, which is the revision.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+    /// Its number: the higher, the newer.
+    pub number: i64,
+    /// The digest of its data, see [`crate::revision::digest`].
+    pub digest: String,
+    /// Whether this task controls it.
+    pub ours: bool,
+}

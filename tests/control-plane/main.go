@@ -1,3 +1,5 @@
+//go:build !kstatusonly
+
 // Command control-plane is etcd, kube-apiserver, kube-controller-manager, kube-scheduler, kubectl and a
 // kstatus reader in one binary. The name it is called by (argv[0], a symbolic link) chooses the program.
 //

@@ -1,2 +1,2 @@
-//! x
+//! `cargo demo` and `cargo verify`.
 fn main() {}

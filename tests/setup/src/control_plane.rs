@@ -1,0 +1,288 @@
+//! The control plane's programs: taken from the machine where new enough, else built once from Go modules.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::error::SetupError;
+use crate::go::Go;
+use crate::version::Version;
+
+/// Oldest Kubernetes whose controllers and API server the suites are written for.
+const KUBERNETES: Version = Version::new(1, 34);
+/// Oldest etcd that such an API server supports.
+const ETCD: Version = Version::new(3, 5);
+/// The names the program answers to.
+const NAMES: [&str; 6] = [
+    "etcd",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kubectl",
+    "kstatus",
+];
+/// A build nobody has used for so long makes room.
+const KEEP: Duration = Duration::from_hours(24);
+
+/// Where each program is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Programs {
+    /// The key-value store of the API server.
+    pub etcd: PathBuf,
+    /// The API server.
+    pub kube_apiserver: PathBuf,
+    /// The built-in controllers (DaemonSet, Job, node lifecycle, …).
+    pub kube_controller_manager: PathBuf,
+    /// The scheduler.
+    pub kube_scheduler: PathBuf,
+    /// The command line client.
+    pub kubectl: PathBuf,
+    /// Reads JSON objects from standard input and prints their kstatus, one line of JSON each.
+    pub kstatus: PathBuf,
+}
+
+/// Finds or builds the programs of the control plane.
+///
+/// `KUBEBUILDER_ASSETS` and then `PATH` are asked first. Servers older than Kubernetes 1.34 or etcd 3.5 are
+/// passed over, and the three Kubernetes servers are only taken together from one folder. What is
+/// missing is built from `tests/control-plane` into the cache, once per content of the sources and
+/// Go version; `report` gets a line now and then while that runs. Two processes never build at once.
+///
+/// # Errors
+/// Go is missing or too old, the build fails, or the cache folder cannot be written.
+pub fn programs(report: &mut dyn FnMut(&str)) -> Result<Programs, SetupError> {
+    let found = installed(&search_folders());
+    let folder = build(found.is_some(), report)?;
+    Ok(match found {
+        Some(found) => Programs {
+            kstatus: folder.join("kstatus"),
+            ..found
+        },
+        None => in_folder(&folder),
+    })
+}
+
+/// The folder with the Go sources of the program.
+pub fn sources() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("control-plane")
+}
+
+/// The first executable file of this name in `PATH`.
+pub fn in_path(name: &str) -> Option<PathBuf> {
+    std::env::split_paths(&std::env::var_os("PATH")?)
+        .map(|folder| folder.join(name))
+        .find(|candidate| candidate.is_file())
+}
+
+/// `KUBEBUILDER_ASSETS`, then the folders of `PATH`.
+fn search_folders() -> Vec<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::var_os("KUBEBUILDER_ASSETS")
+        .map(PathBuf::from)
+        .into_iter()
+        .chain(std::env::split_paths(&path))
+        .filter(|folder| folder.is_absolute())
+        .collect()
+}
+
+/// A whole control plane from `folders` where each part is new enough, without kstatus.
+fn installed(folders: &[PathBuf]) -> Option<Programs> {
+    let servers = folders
+        .iter()
+        .map(|folder| in_folder(folder))
+        .find(|candidate| {
+            [
+                &candidate.kube_apiserver,
+                &candidate.kube_controller_manager,
+                &candidate.kube_scheduler,
+            ]
+            .iter()
+            .all(|server| is_new_enough(server, &["--version"], KUBERNETES))
+        })?;
+    let first = |pick: fn(Programs) -> PathBuf, arguments: &[&str], oldest| {
+        folders
+            .iter()
+            .map(|folder| pick(in_folder(folder)))
+            .find(|program| is_new_enough(program, arguments, oldest))
+    };
+    Some(Programs {
+        etcd: first(|all| all.etcd, &["--version"], ETCD)?,
+        kubectl: first(|all| all.kubectl, &["version", "--client"], KUBERNETES)?,
+        ..servers
+    })
+}
+
+fn is_new_enough(program: &Path, arguments: &[&str], oldest: Version) -> bool {
+    program.is_file() && Version::of(program, arguments).is_some_and(|found| found >= oldest)
+}
+
+fn in_folder(folder: &Path) -> Programs {
+    Programs {
+        etcd: folder.join("etcd"),
+        kube_apiserver: folder.join("kube-apiserver"),
+        kube_controller_manager: folder.join("kube-controller-manager"),
+        kube_scheduler: folder.join("kube-scheduler"),
+        kubectl: folder.join("kubectl"),
+        kstatus: folder.join("kstatus"),
+    }
+}
+
+/// Builds what is missing and returns the folder of it; `only_kstatus` leaves the servers out.
+fn build(only_kstatus: bool, report: &mut dyn FnMut(&str)) -> Result<PathBuf, SetupError> {
+    let sources = sources();
+    let go = Go::find(&sources)?;
+    let arguments = build_arguments(&sources, only_kstatus)?;
+    let base = crate::cache_dir().join("control-plane");
+    let folder = base.join(fingerprint(&sources, &go.version, &arguments)?);
+    fs::create_dir_all(&folder).map_err(SetupError::io(format!("create {}", folder.display())))?;
+
+    // Held until the function returns; the system drops it when the process dies.
+    let lock_path = base.join("lock");
+    let lock = File::create(&lock_path)
+        .map_err(SetupError::io(format!("create {}", lock_path.display())))?;
+    if lock.try_lock().is_err() {
+        report("waiting for another process that builds the control plane");
+        lock.lock()
+            .map_err(SetupError::io(format!("lock {}", lock_path.display())))?;
+    }
+    let program = folder.join("control-plane");
+    if !program.is_file() {
+        let what = if only_kstatus {
+            "kstatus"
+        } else {
+            "the control plane"
+        };
+        report(&format!(
+            "building {what} from Go modules: about 7 minutes the first time"
+        ));
+        let partial = folder.join("control-plane.partial");
+        let mut command = arguments;
+        command.extend(["-o".into(), partial.clone().into_os_string(), ".".into()]);
+        go.run(&sources, &command, &base.join("build.log"), report)?;
+        // A build that was cut off must never look finished.
+        fs::rename(&partial, &program)
+            .map_err(SetupError::io(format!("rename {}", partial.display())))?;
+    }
+    for name in NAMES {
+        let link = folder.join(name);
+        if !link.exists() {
+            symlink("control-plane", &link)
+                .map_err(SetupError::io(format!("link {}", link.display())))?;
+        }
+    }
+    // The modification time of this file is when the build was last used.
+    let used = folder.join("used");
+    fs::write(&used, b"").map_err(SetupError::io(format!("write {}", used.display())))?;
+    remove_old_builds(&base, &folder);
+    Ok(folder)
+}
+
+/// The arguments of `go` but for the output: without a version stamp kubectl refuses to start.
+fn build_arguments(sources: &Path, only_kstatus: bool) -> Result<Vec<OsString>, SetupError> {
+    let path = sources.join("go.mod");
+    let text =
+        fs::read_to_string(&path).map_err(SetupError::io(format!("read {}", path.display())))?;
+    let version = kubernetes_version(&text).unwrap_or("v0.0.0");
+    let minor = Version::find(version).map_or(0, |found| found.minor);
+    let stamp = [
+        ("gitVersion", version.to_owned()),
+        ("gitMajor", "1".to_owned()),
+        ("gitMinor", minor.to_string()),
+        ("gitTreeState", "clean".to_owned()),
+        ("gitCommit", "unknown".to_owned()),
+        ("buildDate", "1970-01-01T00:00:00Z".to_owned()),
+    ]
+    .map(|(name, value)| format!(" -X k8s.io/component-base/version.{name}={value}"))
+    .concat();
+    let mut arguments: Vec<OsString> = vec![
+        "build".into(),
+        "-trimpath".into(),
+        format!("-ldflags=-s -w{stamp}").into(),
+    ];
+    if only_kstatus {
+        arguments.push("-tags=kstatusonly".into());
+    }
+    Ok(arguments)
+}
+
+/// The version that `go.mod` requires of Kubernetes.
+fn kubernetes_version(go_mod: &str) -> Option<&str> {
+    go_mod.lines().find_map(|line| {
+        let mut words = line
+            .trim()
+            .trim_start_matches("require ")
+            .split_whitespace();
+        (words.next()? == "k8s.io/kubernetes")
+            .then(|| words.next())
+            .flatten()
+    })
+}
+
+/// Names the build: the same sources, Go version and arguments give the same 16 hexadecimal digits.
+fn fingerprint(
+    sources: &Path,
+    go_version: &str,
+    arguments: &[OsString],
+) -> Result<String, SetupError> {
+    let reading = || SetupError::io(format!("read {}", sources.display()));
+    let mut files = fs::read_dir(sources)
+        .and_then(|entries| {
+            entries
+                .map(|entry| entry.map(|e| e.path()))
+                .collect::<Result<Vec<_>, _>>()
+        })
+        .map_err(reading())?;
+    files.retain(|file| {
+        file.extension()
+            .is_some_and(|end| end == "go" || end == "mod" || end == "sum")
+    });
+    files.sort();
+    let mut hash = Fnv::new();
+    for file in &files {
+        hash.add(file.file_name().unwrap_or_default().as_encoded_bytes());
+        hash.add(&fs::read(file).map_err(reading())?);
+    }
+    hash.add(go_version.as_bytes());
+    for argument in arguments {
+        hash.add(argument.as_encoded_bytes());
+    }
+    Ok(format!("{:016x}", hash.0))
+}
+
+/// FNV-1a, 64 bits: stable over Rust releases, which the standard library's hasher does not promise.
+struct Fnv(u64);
+
+impl Fnv {
+    const fn new() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+
+    fn add(&mut self, bytes: &[u8]) {
+        // The length first, so that no two lists of parts read as the same stream.
+        for byte in (bytes.len() as u64).to_le_bytes().iter().chain(bytes) {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+}
+
+/// Removes builds of other sources that nobody has used for a day.
+///
+/// Not at once: another clone with other sources may be running its cluster from there.
+fn remove_old_builds(base: &Path, current: &Path) {
+    let Ok(entries) = fs::read_dir(base) else {
+        return;
+    };
+    for folder in entries.flatten().map(|entry| entry.path()) {
+        let is_old = folder
+            .join("used")
+            .metadata()
+            .and_then(|used| used.modified())
+            .is_ok_and(|time| time.elapsed().is_ok_and(|age| age > KEEP));
+        if folder != current && is_old {
+            // A folder that cannot be removed costs space, nothing else.
+            let _ = fs::remove_dir_all(&folder);
+        }
+    }
+}

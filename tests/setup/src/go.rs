@@ -1,0 +1,141 @@
+//! Finds a Go that is new enough and builds the control-plane program with it.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::error::SetupError;
+use crate::version::Version;
+
+/// What the `go` line of `tests/control-plane/go.mod` asks for.
+const NEEDED: Version = Version::new(1, 26);
+
+/// How often a build that runs for minutes says that it still runs.
+const REPORT_EVERY: Duration = Duration::from_secs(15);
+
+/// A Go command that builds the program.
+pub(crate) struct Go {
+    program: PathBuf,
+    /// As `go env GOVERSION` prints it, such as `go1.26.8`.
+    pub(crate) version: String,
+}
+
+impl Go {
+    /// Finds Go in `PATH` or where its installer puts it.
+    ///
+    /// The version is asked inside `sources`: since Go 1.21 an older `go` fetches the toolchain that
+    /// `go.mod` names, so what counts is the version it would build with there.
+    pub(crate) fn find(sources: &Path) -> Result<Self, SetupError> {
+        let program = crate::control_plane::in_path("go")
+            .or_else(|| {
+                let usual = PathBuf::from("/usr/local/go/bin/go");
+                usual.is_file().then_some(usual)
+            })
+            .ok_or(SetupError::GoMissing { needed: NEEDED })?;
+        let output = Command::new(&program)
+            .args(["env", "GOVERSION"])
+            .env("GOWORK", "off")
+            .current_dir(sources)
+            .output()
+            .map_err(SetupError::io(format!("run {}", program.display())))?;
+        let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        if output.status.success() && Version::find(&version).is_some_and(|found| found >= NEEDED) {
+            return Ok(Self { program, version });
+        }
+        let stderr = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        let said = if stderr.is_empty() { version } else { stderr };
+        Err(SetupError::GoTooOld {
+            program,
+            said,
+            needed: NEEDED,
+        })
+    }
+
+    /// Runs `go` with `arguments` in `sources`, its output in `log`, and says how long it takes every 15 s.
+    pub(crate) fn run(
+        &self,
+        sources: &Path,
+        arguments: &[OsString],
+        log: &Path,
+        report: &mut dyn FnMut(&str),
+    ) -> Result<(), SetupError> {
+        let output =
+            File::create(log).map_err(SetupError::io(format!("create {}", log.display())))?;
+        let errors = output
+            .try_clone()
+            .map_err(SetupError::io(format!("open {}", log.display())))?;
+        let mut child = Command::new(&self.program)
+            .args(arguments)
+            .env("CGO_ENABLED", "0")
+            .env("GOWORK", "off")
+            .current_dir(sources)
+            .stdin(Stdio::null())
+            .stdout(output)
+            .stderr(errors)
+            .spawn()
+            .map_err(SetupError::io(format!("start {}", self.program.display())))?;
+        let begin = Instant::now();
+        let mut reported = begin;
+        let status = loop {
+            if let Some(status) = child
+                .try_wait()
+                .map_err(SetupError::io("wait for go build"))?
+            {
+                break status;
+            }
+            if reported.elapsed() >= REPORT_EVERY {
+                reported = Instant::now();
+                report(&format!("  still building, {}", minutes(begin.elapsed())));
+            }
+            thread::sleep(Duration::from_millis(100));
+        };
+        if status.success() {
+            report(&format!("  built in {}", minutes(begin.elapsed())));
+            return Ok(());
+        }
+        let text = fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        Err(SetupError::Build {
+            log: log.to_owned(),
+            tail: tail(&text.unwrap_or_default(), 20),
+        })
+    }
+}
+
+/// `75 s` as `1 min 15 s`.
+fn minutes(time: Duration) -> String {
+    match (time.as_secs() / 60, time.as_secs() % 60) {
+        (0, seconds) => format!("{seconds} s"),
+        (minutes, seconds) => format!("{minutes} min {seconds} s"),
+    }
+}
+
+/// The last `count` lines of `text`.
+pub(crate) fn tail(text: &str, count: usize) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines
+        .iter()
+        .skip(lines.len().saturating_sub(count))
+        .copied()
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_read_as_people_say_them() {
+        assert_eq!(minutes(Duration::from_secs(9)), "9 s");
+        assert_eq!(minutes(Duration::from_secs(402)), "6 min 42 s");
+    }
+
+    #[test]
+    fn the_tail_is_the_last_lines_in_order() {
+        assert_eq!(tail("a\nb\nc\n", 2), "b\nc");
+        assert_eq!(tail("a", 5), "a");
+    }
+}

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use hosttask_crds::Reason;
 
+pub mod name;
+
 /// One thing that is wrong with a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {

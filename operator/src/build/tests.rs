@@ -1,0 +1,1 @@
+//! What the built objects must look like.

@@ -1,1 +1,7 @@
-//! x
+//! The bench: a local control plane, a simulated Windows fleet, and what the suites share.
+
+pub mod bed;
+pub mod cluster;
+pub mod demo;
+pub mod fleet;
+pub mod poll;

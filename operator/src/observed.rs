@@ -106,6 +106,9 @@ pub struct PodView {
     pub created: Timestamp,
     /// When it became ready, by our own clock where we saw it happen; none while it is not ready.
     pub ready_since: Option<Timestamp>,
+    /// When it lost its readiness (the last transition of its Ready condition to False), where it was ready before. The
+    /// start grace counts from here; none: from its creation.
+    pub unready_since: Option<Timestamp>,
     /// Whether it is being deleted, by us or by others.
     pub deleting: bool,
     /// Whether it ended (phase Succeeded or Failed).

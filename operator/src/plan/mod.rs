@@ -1,12 +1,30 @@
 //! `plan`: what one pass over a task will do, in order, and what it will report. Pure and infallible.
 
+mod budget;
+mod daemon;
+mod event;
+mod failure;
+pub mod node;
+mod revisions;
+mod run_once;
+pub(crate) mod tally;
+
 use hosttask_crds::Reason;
 use hosttask_crds::node::LedgerEntry;
-use hosttask_crds::task::WindowsHostTaskStatus;
+use hosttask_crds::task::{Mode, WindowsHostTaskStatus};
+use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet};
 use k8s_openapi::api::batch::v1::Job;
 use serde::Serialize;
 use std::time::Duration;
+
+use crate::desired::Desired;
+use crate::observed::Observed;
+use crate::status::{self, Facts, Phase};
+use crate::validate::Problem;
+pub(crate) use budget::needed;
+use revisions::Revisions;
+use tally::Tally;
 
 /// Everything one pass will do, in order, and what it will report. Plain data: no client, no clock, no randomness.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -81,4 +99,166 @@ pub struct Note {
     pub note: String,
     /// The node it is about.
     pub node: Option<String>,
+}
+
+/// What one mode decides: its writes, what it counted, and where the task stands.
+struct Decision {
+    actions: Vec<Action>,
+    tally: Tally,
+    phase: Phase,
+    /// Whether `maxUnavailable` kept a node from being started.
+    held_by_budget: bool,
+    /// Events that belong to the writes.
+    notes: Vec<Note>,
+}
+
+/// What one pass over a valid task does and reports.
+///
+/// Guarantees: the same facts give the same plan; without a change in the cluster, the plan of a later moment has the same
+/// status unless a deadline passed; at most `maxUnavailable` nodes are disturbed at once; nothing of others is touched.
+pub fn plan(desired: &Desired, observed: &Observed, now: Timestamp) -> Plan {
+    let revisions = Revisions::choose(desired, observed);
+    let finished = status::is_finished(&observed.status, &revisions.update);
+    let decision = match desired.mode {
+        Mode::Daemon => daemon::decide(desired, observed, &revisions, finished, now),
+        Mode::RunOnce => run_once::decide(desired, observed, &revisions, finished, now),
+    };
+    let Decision {
+        mut actions,
+        tally,
+        phase,
+        held_by_budget,
+        notes,
+    } = decision;
+    let (phase, blocked) = match block(desired, observed, &tally) {
+        Some(block) => block,
+        None => (phase, false),
+    };
+    if blocked {
+        // A result that is not recorded before its Job's TTL ends would make the program run a second time.
+        actions.retain(|action| matches!(action, Action::RecordResult { .. }));
+    } else {
+        actions.extend(revisions.prune(desired, observed));
+    }
+    let writes = actions.iter().any(Action::is_child_write);
+    let phase = status::still_rejected(
+        &observed.status,
+        desired.generation,
+        &revisions.update,
+        writes,
+    )
+    .unwrap_or(phase);
+    let mut wake = tally.wake;
+    let creates_revision = actions
+        .iter()
+        .any(|action| matches!(action, Action::CreateRevision(_)));
+    let facts = Facts {
+        generation: desired.generation,
+        deadline: desired.progress_deadline,
+        min_healthy: desired.min_healthy,
+        mode: desired.mode,
+        previous: &observed.status,
+        update: &revisions.update,
+        collision: revisions.collision,
+        tally: &tally,
+        phase,
+        held_by_budget,
+        now,
+    };
+    let (status, deadline) = status::report(&facts);
+    if let Some(deadline) = deadline {
+        wake.at(deadline);
+    }
+    if creates_revision {
+        // The watches need not show it: a task without nodes has nothing else that would bring the next pass.
+        wake.at(now.saturating_add(Duration::from_secs(1)).unwrap_or(now));
+    }
+    actions.extend(notes.into_iter().map(Action::Publish));
+    actions.extend(event::transitions(&observed.status, &status, &tally));
+    Plan {
+        actions,
+        status,
+        requeue: wake.after(now),
+    }
+}
+
+/// What keeps the operator from working on the task at all (true), or Kubernetes from starting its pods (false).
+fn block(desired: &Desired, observed: &Observed, tally: &Tally) -> Option<(Phase, bool)> {
+    if desired.suspend {
+        return Some((Phase::Suspended, true));
+    }
+    if let Some(level @ ("baseline" | "restricted")) = observed.pod_security.as_deref() {
+        let namespace = &desired.key.namespace;
+        let message = format!(
+            "namespace {namespace} enforces the Pod Security level {level}, which forbids HostProcess pods; allow them with: \
+             kubectl label namespace {namespace} pod-security.kubernetes.io/enforce=privileged --overwrite"
+        );
+        return Some((
+            Phase::Stalled {
+                reason: Reason::PodSecurityDenied,
+                message,
+            },
+            true,
+        ));
+    }
+    if let (Mode::Daemon, crate::observed::DaemonSetView::Foreign(owner)) =
+        (desired.mode, &observed.daemon_set)
+    {
+        let name = crate::revision::daemon_set_name(&desired.key.name);
+        let message = format!(
+            "DaemonSet {name} exists and is not controlled by this task ({owner}); delete it or give the task another name"
+        );
+        return Some((
+            Phase::Stalled {
+                reason: Reason::NameConflict,
+                message,
+            },
+            true,
+        ));
+    }
+    let message = observed.failed_create.clone()?;
+    let enough =
+        needed(desired.min_healthy, tally.base) <= tally.base - tally.lost - tally.without_pod;
+    let finished = tally.finished && enough;
+    (tally.without_pod > 0 && !finished).then_some((
+        Phase::Stalled {
+            reason: Reason::PodsNotCreated,
+            message,
+        },
+        false,
+    ))
+}
+
+/// What one pass over an invalid task reports. It writes nothing: the last good children stay as they are.
+pub fn invalid(
+    generation: i64,
+    previous: &WindowsHostTaskStatus,
+    problems: &[Problem],
+    now: Timestamp,
+) -> Plan {
+    let status = status::invalid(generation, previous, problems, now);
+    let actions = event::transitions(previous, &status, &Tally::default());
+    Plan {
+        actions,
+        status,
+        requeue: None,
+    }
+}
+
+impl Action {
+    /// Whether the API server may refuse it for what the task asks for.
+    fn is_child_write(&self) -> bool {
+        match self {
+            Self::CheckDaemonSet(_)
+            | Self::CheckJob(_)
+            | Self::ApplyDaemonSet(_)
+            | Self::CreateJob(_) => true,
+            Self::CreateRevision(_)
+            | Self::RenumberRevision { .. }
+            | Self::DeleteRevision { .. }
+            | Self::DeletePod { .. }
+            | Self::RecordResult { .. }
+            | Self::Publish(_) => false,
+        }
+    }
 }

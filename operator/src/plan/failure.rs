@@ -1,0 +1,111 @@
+//! `judge`: whether a daemon pod of the update revision is healthy, on its way, or failed.
+
+use std::time::Duration;
+
+use hosttask_crds::task::NodeFailure;
+use jiff::Timestamp;
+
+use super::tally::{cut, later};
+use crate::desired::Desired;
+use crate::observed::PodView;
+
+/// The longest message of a failure in a status, in characters.
+pub(super) const MESSAGE: usize = 256;
+/// How long containerd may fail to create a container before it counts: a first try can meet a slow disk.
+const CREATE_GRACE: Duration = Duration::from_secs(60);
+
+/// How a pod of the update revision does.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Verdict {
+    /// It is ready and has been for `minReadySeconds`.
+    Healthy,
+    /// It still may become healthy; at `until` it does, or counts as failed.
+    Starting { until: Timestamp },
+    /// It failed; `again` is when a failure that wears off is over.
+    Failed {
+        failure: NodeFailure,
+        again: Option<Timestamp>,
+    },
+}
+
+/// Whether a pod is ready and has been for `minReadySeconds`, whatever its revision.
+pub(super) fn is_healthy(pod: &PodView, desired: &Desired, now: Timestamp) -> bool {
+    !pod.deleting
+        && !pod.finished
+        && pod
+            .ready_since
+            .is_some_and(|since| later(since, desired.min_ready) <= now)
+}
+
+/// Judges a pod of the update revision that is neither deleted nor finished.
+pub(super) fn judge(pod: &PodView, desired: &Desired, now: Timestamp) -> Verdict {
+    // A pod that was ready and lost it gets the same time again as a new one: a container that restarts is no failure.
+    let begin = pod
+        .unready_since
+        .map_or(pod.created, |since| since.max(pod.created));
+    let trouble = pod
+        .trouble
+        .as_ref()
+        .map(|trouble| trouble.reason.as_str())
+        .unwrap_or_default();
+    let fail = |reason: &str, again| Verdict::Failed {
+        failure: failure(pod, reason),
+        again,
+    };
+    if pod.recent_restarts > desired.max_restarts {
+        // Restarts leave the window by time alone.
+        return fail("TooManyRestarts", Some(later(now, desired.restart_window)));
+    }
+    if trouble == "CrashLoopBackOff" {
+        return fail("CrashLoop", None);
+    }
+    if let Some(since) = pod.ready_since {
+        let until = later(since, desired.min_ready);
+        return if until <= now {
+            Verdict::Healthy
+        } else {
+            Verdict::Starting { until }
+        };
+    }
+    let (reason, grace) = match trouble {
+        "InvalidImageName" => ("ImagePull", Duration::ZERO),
+        "ErrImageNeverPull" | "ImageInspectError" | "RegistryUnavailable" => {
+            ("ImagePull", desired.start_grace)
+        }
+        image if image.starts_with("ImagePull") || image.starts_with("ErrImage") => {
+            ("ImagePull", desired.start_grace)
+        }
+        "CreateContainerError" | "CreateContainerConfigError" | "RunContainerError" => {
+            ("CreateContainer", CREATE_GRACE.min(desired.start_grace))
+        }
+        _ => (
+            "NotReady",
+            desired.start_grace.saturating_add(desired.min_ready),
+        ),
+    };
+    let until = later(begin, grace);
+    if until <= now {
+        fail(reason, None)
+    } else {
+        Verdict::Starting { until }
+    }
+}
+
+fn failure(pod: &PodView, reason: &str) -> NodeFailure {
+    let exit = pod.exit.as_ref();
+    let said = exit
+        .map(|exit| exit.message.as_str())
+        .filter(|message| !message.is_empty());
+    let message = said.or_else(|| pod.trouble.as_ref().map(|trouble| trouble.message.as_str()));
+    NodeFailure {
+        node: pod.node.clone(),
+        revision: pod.revision.clone(),
+        reason: reason.to_owned(),
+        exit_code: exit.map(|exit| exit.code),
+        message: message
+            .filter(|message| !message.is_empty())
+            .map(|message| cut(message, MESSAGE)),
+        attempts: None,
+        next_retry_time: None,
+    }
+}

@@ -4,4 +4,5 @@ pub mod bed;
 pub mod cluster;
 pub mod demo;
 pub mod fleet;
+pub mod manifest;
 pub mod poll;

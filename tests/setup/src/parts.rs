@@ -1,0 +1,234 @@
+//! The parts of `cargo verify`, the quick ones first.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use hosttask_setup::control_plane;
+
+use crate::cargo::{self, cargo};
+use crate::part::{NotSetUp, Part, Session};
+use crate::tools::{self, WINDOWS};
+use crate::wine::Wine;
+
+/// The packages that are built for Windows too.
+const WINDOWS_PACKAGES: [&str; 4] = [
+    "--package",
+    "hosttask-crds",
+    "--package",
+    "hosttask-node-runtime",
+];
+
+/// Every part, in the order they run.
+pub(crate) static ALL: [Part; 9] = [
+    Part {
+        name: "format",
+        about: "rustfmt and gofmt would change nothing",
+        run: format,
+    },
+    Part {
+        name: "lint-linux",
+        about: "clippy has no finding, all packages and targets",
+        run: lint_linux,
+    },
+    Part {
+        name: "lint-windows",
+        about: "clippy has no finding for x86_64-pc-windows-gnu",
+        run: lint_windows,
+    },
+    Part {
+        name: "deny",
+        about: "licences, sources and bans of the dependency tree",
+        run: deny,
+    },
+    Part {
+        name: "go-vet",
+        about: "go vet has no finding in the control-plane program",
+        run: go_vet,
+    },
+    Part {
+        name: "unit",
+        about: "tests of crds, operator, node-runtime and setup; generated files are current",
+        run: unit,
+    },
+    Part {
+        name: "windows-tests",
+        about: "tests of the Windows packages, run by Wine",
+        run: windows_tests,
+    },
+    Part {
+        name: "kustomize",
+        about: "every kustomization under config/ builds",
+        run: kustomize,
+    },
+    Part {
+        name: "control-plane",
+        about: "the suites on a real control plane with a simulated Windows fleet",
+        run: suites,
+    },
+];
+
+fn format(part: &mut Session) -> Result<(), NotSetUp> {
+    tools::component(part, "fmt", "rustfmt")?;
+    part.check(cargo().args(["fmt", "--all", "--check"]));
+    part.check_silent(go("gofmt")?.arg("-l").arg("."));
+    Ok(())
+}
+
+fn lint_linux(part: &mut Session) -> Result<(), NotSetUp> {
+    tools::component(part, "clippy", "clippy")?;
+    let arguments = [
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--locked",
+        "--",
+        "-D",
+        "warnings",
+    ];
+    part.check(cargo().args(arguments));
+    Ok(())
+}
+
+fn lint_windows(part: &mut Session) -> Result<(), NotSetUp> {
+    tools::component(part, "clippy", "clippy")?;
+    tools::windows_compiler(part)?;
+    let mut command = cargo();
+    command.args(["clippy", "--target", WINDOWS, "--all-targets", "--locked"]);
+    part.check(
+        command
+            .args(WINDOWS_PACKAGES)
+            .args(["--", "-D", "warnings"]),
+    );
+    Ok(())
+}
+
+fn deny(part: &mut Session) -> Result<(), NotSetUp> {
+    let program = tools::cargo_deny(part)?;
+    for what in ["bans", "sources", "licenses"] {
+        let mut command = Command::new(&program);
+        part.check(
+            command
+                .current_dir(cargo::root())
+                .args(["--locked", "check", what]),
+        );
+    }
+    Ok(())
+}
+
+fn go_vet(part: &mut Session) -> Result<(), NotSetUp> {
+    for tags in ["-tags=", "-tags=kstatusonly"] {
+        // The flags of the build, so that what it compiled is used again.
+        part.check(
+            go("go")
+                .args(["vet", "-trimpath", tags, "."])
+                .env("CGO_ENABLED", "0"),
+        );
+    }
+    Ok(())
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "every part has the same shape")]
+fn unit(part: &mut Session) -> Result<(), NotSetUp> {
+    let packages = [
+        "hosttask-crds",
+        "hosttask-operator",
+        "hosttask-node-runtime",
+        "hosttask-setup",
+    ];
+    part.test(
+        test()
+            .args(packages.iter().flat_map(|name| ["--package", name]))
+            .args(SHOW),
+    );
+    Ok(())
+}
+
+fn windows_tests(part: &mut Session) -> Result<(), NotSetUp> {
+    tools::windows_compiler(part)?;
+    let program = tools::wine(part)?;
+    let wine = Wine::start(part, program)?;
+    let mut command = test();
+    command
+        .args(["--target", WINDOWS, "--lib", "--bins", "--tests"])
+        .args(WINDOWS_PACKAGES);
+    command.env("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER", &wine.runner);
+    part.test(command.args(SHOW));
+    wine.stop(part);
+    Ok(())
+}
+
+fn kustomize(part: &mut Session) -> Result<(), NotSetUp> {
+    let kubectl = control_plane(part)?.kubectl;
+    let mut folders = Vec::new();
+    find_kustomizations(&cargo::root().join("config"), &mut folders);
+    folders.sort();
+    part.record(!folders.is_empty());
+    for folder in folders {
+        let mut command = Command::new(&kubectl);
+        // Recipes name what the user puts beside them; nothing may come from the network.
+        part.check(command.arg("kustomize").arg(folder));
+    }
+    Ok(())
+}
+
+fn suites(part: &mut Session) -> Result<(), NotSetUp> {
+    control_plane(part)?;
+    // The suites start the operator and the supervisor as programs.
+    let mut build = cargo();
+    build.args(["build", "--locked", "--bins"]);
+    build.args([
+        "--package",
+        "hosttask-operator",
+        "--package",
+        "hosttask-tests",
+    ]);
+    if part.check(&mut build) {
+        part.test(test().args(["--package", "hosttask-tests"]).args(SHOW));
+    }
+    Ok(())
+}
+
+/// `not run: …` is seen only if the output of tests that pass is shown.
+const SHOW: [&str; 2] = ["--", "--show-output"];
+
+fn test() -> Command {
+    let mut command = cargo();
+    command.args(["test", "--locked", "--no-fail-fast"]);
+    command
+}
+
+/// A program of Go in the folder of the control-plane sources.
+fn go(name: &str) -> Result<Command, NotSetUp> {
+    let usual = Path::new("/usr/local/go/bin").join(name);
+    let program = control_plane::in_path(name)
+        .or_else(|| usual.is_file().then_some(usual))
+        .ok_or_else(|| NotSetUp("Go 1.26 or newer from https://go.dev/dl/".to_owned()))?;
+    let mut command = Command::new(program);
+    command
+        .current_dir(control_plane::sources())
+        .env("GOWORK", "off");
+    Ok(command)
+}
+
+fn control_plane(part: &mut Session) -> Result<control_plane::Programs, NotSetUp> {
+    control_plane::programs(&mut |line| {
+        part.say(line);
+        // Seven minutes without a word look like a hang.
+        eprintln!("  {line}");
+    })
+    .map_err(|error| NotSetUp(error.to_string()))
+}
+
+fn find_kustomizations(folder: &Path, found: &mut Vec<PathBuf>) {
+    if folder.join("kustomization.yaml").is_file() {
+        found.push(folder.to_owned());
+    }
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    for inner in entries
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir())
+    {
+        find_kustomizations(&inner, found);
+    }
+}

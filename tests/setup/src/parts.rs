@@ -120,7 +120,7 @@ fn go_vet(part: &mut Session) -> Result<(), NotSetUp> {
     for tags in ["-tags=", "-tags=kstatusonly"] {
         // The flags of the build, so that what it compiled is used again.
         part.check(
-            go("go")
+            go("go")?
                 .args(["vet", "-trimpath", tags, "."])
                 .env("CGO_ENABLED", "0"),
         );

@@ -2,7 +2,7 @@
 
 use hosttask_operator::desired::{Desired, TaskKey};
 use hosttask_operator::validate::{InputState, InputsView, Problem, TaskInput, validate};
-use hosttask_tests::manifest::{self, Document};
+use hosttask_tests::manifest::Document;
 
 /// Validates a task in a cluster that holds `cluster`, of which the operator sees the ConfigMaps.
 pub(crate) fn desired(task: &Document, cluster: &[Document]) -> Result<Desired, Vec<Problem>> {
@@ -25,10 +25,10 @@ pub(crate) fn desired(task: &Document, cluster: &[Document]) -> Result<Desired, 
         name: task.name().to_owned(),
     };
     let input = TaskInput {
-        key,
-        uid: "00000000-0000-4000-8000-000000000000".to_owned(),
+        key: &key,
+        uid: "00000000-0000-4000-8000-000000000000",
         generation: 1,
-        spec: manifest::task(task).unwrap().spec,
+        spec: &task.value["spec"],
     };
     validate(&input, &inputs)
 }

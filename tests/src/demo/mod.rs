@@ -78,7 +78,7 @@ const EXPECTED: [(&str, &str, &str, i32); 5] = [
     ("kube-system", "calico-node-windows", "RolloutComplete", 0),
     ("kube-system", "kube-proxy-windows", "RolloutComplete", 0),
     ("kube-system", "csi-proxy", "RolloutComplete", 0),
-    ("monitoring", "windows-exporter", "RolloutComplete", 0),
+    ("windows-exporter", "windows-exporter", "RolloutComplete", 0),
     ("win-ops", "vc-runtime", "AllNodesSucceeded", 1),
 ];
 
@@ -109,7 +109,7 @@ pub async fn run(options: &Options, say: &mut dyn FnMut(&str)) -> Result<(), Dem
     let bed = TestBed::start(BedOptions { cluster: ClusterOptions::default(), fleet, operators }).await?;
     bed.fleet.set_script(Script::parse(&script(bed.fleet.nodes()))?).await?;
     say(&format!("Ready after {:.0} s: control plane, nodes, config/default, operator", start.elapsed().as_secs_f32()));
-    for each in ["config/recipes", "tests/fixtures/demo"] {
+    for each in ["tests/fixtures/cluster", "config/recipes", "tests/fixtures/demo"] {
         apply(&bed, each, say).await?;
     }
     let outcome = follow(&bed, options, say).await;

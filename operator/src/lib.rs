@@ -13,6 +13,7 @@
 
 pub mod build;
 pub mod desired;
+pub mod index;
 pub mod observed;
 pub mod placement;
 pub mod plan;

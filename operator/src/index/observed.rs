@@ -1,0 +1,279 @@
+//! What the index tells a pass over a task or a node: the rows, own writes applied on top.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hosttask_crds::node::LedgerEntry;
+use jiff::Timestamp;
+
+use super::expect::{Expectation, Identity};
+use super::fleet::takes;
+use super::node::NodeRow;
+use super::owner::task_text;
+use super::state::State;
+use super::symbol::Symbol;
+use crate::desired::{Desired, TaskKey};
+use crate::observed::{
+    DaemonSetState, DaemonSetView, Exit, JobView, NodeView, Observed, PodView, RevisionView,
+};
+use crate::plan::node::{LedgerNode, LedgerView, NodeObserved, is_void};
+use crate::revision;
+
+impl State {
+    /// Everything the index knows about a task.
+    pub(super) fn observed(&self, desired: &Desired, now: Timestamp) -> Observed {
+        let TaskKey { namespace, .. } = &desired.key;
+        let task = task_text(namespace, &desired.uid);
+        let symbol = self.symbols.find(&task);
+        let snapshot = self
+            .tasks
+            .get(&desired.key)
+            .map(super::fleet::TaskRow::snapshot);
+        let (nodes, ledger) = self.fleet(desired);
+        Observed {
+            status: snapshot
+                .as_ref()
+                .map(|task| task.status.clone())
+                .unwrap_or_default(),
+            created: snapshot.map(|task| task.created).unwrap_or_default(),
+            nodes,
+            daemon_set: self.daemon_set(desired),
+            pods: self.pods_of(desired, &task, symbol, now),
+            jobs: self.jobs_of(&task, symbol),
+            ledger,
+            revisions: self.revisions_of(desired, &task, symbol),
+            stable_content: None,
+            pod_security: self
+                .namespaces
+                .get(namespace)
+                .and_then(|(level, _)| level.clone()),
+            failed_create: None,
+        }
+    }
+
+    /// The nodes of a task in name order, and its valid ledger entry on each.
+    fn fleet(&self, desired: &Desired) -> (Vec<NodeView>, BTreeMap<String, LedgerEntry>) {
+        let cached = self.tasks.get(&desired.key);
+        let cached =
+            cached.filter(|row| row.uid == desired.uid && row.generation == desired.generation);
+        let members: Vec<(Symbol, &NodeRow)> = match cached {
+            Some(row) => {
+                let members = row.fleet.iter();
+                members
+                    .filter_map(|&name| Some((name, &self.nodes.get(&name)?.0)))
+                    .collect()
+            }
+            // The task changed since this pass began: its own placement decides.
+            None => {
+                let all = self.nodes.iter().map(|(&name, (row, _))| (name, row));
+                all.filter(|(_, row)| takes(&desired.placement, row, &self.symbols))
+                    .collect()
+            }
+        };
+        let mut nodes: Vec<NodeView> = members
+            .iter()
+            .map(|(name, row)| row.view(self.symbols.text(*name)))
+            .collect();
+        nodes.sort_by(|one, other| one.name.cmp(&other.name));
+        let mut ledger = BTreeMap::new();
+        for view in &nodes {
+            let pending = self.pending_entry(&view.name, &desired.uid);
+            let entry = pending.or_else(|| self.ledger_entry(view, &desired.uid));
+            if let Some(entry) = entry {
+                ledger.insert(view.name.clone(), entry.clone());
+            }
+        }
+        (nodes, ledger)
+    }
+
+    fn pending_entry(&self, node: &str, task_uid: &str) -> Option<&LedgerEntry> {
+        self.pending
+            .get(node)?
+            .get(task_uid)
+            .map(|pending| &pending.entry)
+    }
+
+    fn ledger_entry(&self, node: &NodeView, task_uid: &str) -> Option<&LedgerEntry> {
+        let (row, _) = self.ledgers.get(&node.name)?;
+        let mut entries = row.status.tasks.iter();
+        entries
+            .find(|entry| entry.task_uid == task_uid)
+            .filter(|_| !is_void(&row.status, node))
+    }
+
+    fn daemon_set(&self, desired: &Desired) -> DaemonSetView {
+        let namespace = &desired.key.namespace;
+        let name = revision::daemon_set_name(&desired.key.name);
+        let identity = Identity::DaemonSet(namespace.clone(), name.clone());
+        let expected = match self.expectations.get(&identity) {
+            Some(Expectation::DaemonSetApplied { state, .. }) => Some(state),
+            _ => None,
+        };
+        let Some(row) = self.daemon_sets.get(namespace, &name) else {
+            return expected.map_or(DaemonSetView::Absent, |state| {
+                DaemonSetView::Ours(waiting(state))
+            });
+        };
+        if *row.owner_uid != *desired.uid {
+            let owner = if row.owner.is_empty() {
+                "nobody"
+            } else {
+                &row.owner
+            };
+            return DaemonSetView::Foreign(owner.to_owned());
+        }
+        match expected.filter(|state| state.uid == *row.uid) {
+            Some(state) => DaemonSetView::Ours(DaemonSetState {
+                deleting: row.deleting,
+                ..waiting(state)
+            }),
+            None => DaemonSetView::Ours(row.view(&name, &self.symbols)),
+        }
+    }
+
+    fn pods_of(
+        &self,
+        desired: &Desired,
+        task: &str,
+        symbol: Option<Symbol>,
+        now: Timestamp,
+    ) -> Vec<PodView> {
+        let deleted: BTreeSet<&str> = self
+            .expectations
+            .of_task(task)
+            .filter_map(|expectation| match expectation {
+                Expectation::PodDeleted { uid, .. } => Some(uid.as_str()),
+                _ => None,
+            })
+            .collect();
+        let rows = symbol
+            .into_iter()
+            .flat_map(|symbol| self.pods_of_symbol(symbol));
+        let mut pods: Vec<PodView> = rows
+            .map(|(uid, row)| {
+                let mut view = row.view(uid, desired.restart_window, now, &self.symbols);
+                view.deleting = view.deleting || deleted.contains(view.uid.as_str());
+                view
+            })
+            .collect();
+        pods.sort_by(|one, other| one.name.cmp(&other.name));
+        pods
+    }
+
+    fn jobs_of(&self, task: &str, symbol: Option<Symbol>) -> Vec<JobView> {
+        // Where a Job ended before we saw it, its pods still tell how.
+        let mut exits: BTreeMap<Symbol, (Timestamp, &Exit)> = BTreeMap::new();
+        for (_, pod) in symbol
+            .into_iter()
+            .flat_map(|symbol| self.pods_of_symbol(symbol))
+        {
+            if let Some(ended) = pod.ended() {
+                let newest = exits.entry(pod.controller).or_insert(ended);
+                if ended.0 > newest.0 {
+                    *newest = ended;
+                }
+            }
+        }
+        let rows = symbol
+            .into_iter()
+            .flat_map(|symbol| self.jobs.of_task(symbol));
+        let mut jobs: BTreeMap<String, JobView> = rows
+            .map(|(name, row)| {
+                let mut view = row.view(name, &self.symbols);
+                if let Some(end) = view.end.as_mut().filter(|end| end.exit.is_none()) {
+                    let controller = self.symbols.find(&row.uid);
+                    end.exit = controller.and_then(|uid| Some(exits.get(&uid)?.1.clone()));
+                }
+                (name.to_owned(), view)
+            })
+            .collect();
+        for expectation in self.expectations.of_task(task) {
+            if let Expectation::JobCreated(job) = expectation {
+                let view = JobView {
+                    uid: String::new(),
+                    ..(**job).clone()
+                };
+                jobs.entry(job.name.clone()).or_insert(view);
+            }
+        }
+        jobs.into_values().collect()
+    }
+
+    fn revisions_of(
+        &self,
+        desired: &Desired,
+        task: &str,
+        symbol: Option<Symbol>,
+    ) -> Vec<RevisionView> {
+        let rows = symbol
+            .into_iter()
+            .flat_map(|symbol| self.revisions.of_task(symbol));
+        let mut views: BTreeMap<String, RevisionView> = rows
+            .map(|(name, row)| (name.to_owned(), row.view(name, &desired.uid, &self.symbols)))
+            .collect();
+        for expectation in self.expectations.of_task(task) {
+            match expectation {
+                Expectation::RevisionWritten(view) => {
+                    views.insert(view.name.clone(), view.clone());
+                }
+                Expectation::RevisionDeleted { name, uid } => {
+                    views.retain(|of, view| of != name || view.uid != *uid);
+                }
+                Expectation::PodDeleted { .. }
+                | Expectation::JobCreated(_)
+                | Expectation::DaemonSetApplied { .. } => {}
+            }
+        }
+        let mut views: Vec<RevisionView> = views.into_values().collect();
+        views.sort_by(|one, other| (one.number, &one.name).cmp(&(other.number, &other.name)));
+        views
+    }
+
+    /// Everything the index knows about the ledger of a node.
+    pub(super) fn node_observed(&self, name: &str) -> NodeObserved {
+        let row = self
+            .symbols
+            .find(name)
+            .and_then(|symbol| self.nodes.get(&symbol));
+        let node = row.map(|(row, _)| LedgerNode {
+            view: row.view(name),
+            windows_build: row.windows_build(&self.symbols),
+        });
+        let ledger: Option<LedgerView> = match self.ledger_writes.get(name) {
+            Some(write) => Some(write.view.clone()),
+            None => self.ledgers.get(name).map(|(row, _)| row.view()),
+        };
+        let pending = self
+            .pending
+            .get(name)
+            .map(|entries| entries.values())
+            .into_iter()
+            .flatten();
+        let mut live_tasks: BTreeSet<String> =
+            self.tasks.values().map(|row| row.uid.clone()).collect();
+        // A process that watches one namespace must not take the tasks of the others for deleted.
+        if let Some(namespace) = &self.namespace {
+            let entries = ledger.iter().flat_map(|ledger| ledger.status.tasks.iter());
+            let others = entries.filter(|entry| {
+                entry
+                    .task
+                    .split_once('/')
+                    .is_some_and(|(of, _)| of != namespace)
+            });
+            live_tasks.extend(others.map(|entry| entry.task_uid.clone()));
+        }
+        NodeObserved {
+            node,
+            ledger,
+            pending: pending.map(|pending| pending.entry.clone()).collect(),
+            live_tasks,
+        }
+    }
+}
+
+/// A DaemonSet that was just applied: its controller cannot have seen the template before we did.
+fn waiting(state: &DaemonSetState) -> DaemonSetState {
+    DaemonSetState {
+        settled: false,
+        ..state.clone()
+    }
+}

@@ -5,6 +5,9 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+/// How much of the output of a failed command is printed.
+const TAIL: usize = 40;
+
 /// A part of the verification.
 pub(crate) struct Part {
     /// The name for `--only` and the summary.
@@ -34,6 +37,8 @@ pub(crate) struct Session {
     /// Where the log is.
     pub(crate) path: PathBuf,
     pub(crate) count: Count,
+    /// What the failed commands were and the part of their output that tells why.
+    pub(crate) failures: Vec<String>,
 }
 
 impl Session {
@@ -43,20 +48,29 @@ impl Session {
             log: File::create(&path)?,
             path,
             count: Count::default(),
+            failures: Vec::new(),
         })
     }
 
     /// Runs a command that is one check.
     pub(crate) fn check(&mut self, command: &mut Command) -> bool {
-        let (is_good, _) = self.run(command);
-        self.record(is_good);
+        let (is_good, output) = self.run(command);
+        self.judge(is_good, command, &output);
         is_good
     }
 
     /// Runs a command that is one check and prints nothing when all is well.
     pub(crate) fn check_silent(&mut self, command: &mut Command) {
         let (is_good, output) = self.run(command);
-        self.record(is_good && output.trim().is_empty());
+        self.judge(is_good && output.trim().is_empty(), command, &output);
+    }
+
+    fn judge(&mut self, is_good: bool, command: &Command, output: &str) {
+        if !is_good {
+            self.failures
+                .push(format!("$ {}\n{}", describe(command), tail(output)));
+        }
+        self.record(is_good);
     }
 
     /// Runs `cargo test` or a like command and counts its tests.
@@ -68,8 +82,16 @@ impl Session {
             found.failed = 1;
         }
         if is_good && found.passed == 0 {
-            self.say("no test ran: a part without tests proves nothing");
+            self.failures
+                .push("no test ran: a part without tests proves nothing".to_owned());
             found.failed += 1;
+        }
+        if !is_good {
+            self.failures.push(format!(
+                "$ {}\n{}",
+                describe(command),
+                why_tests_failed(&output)
+            ));
         }
         self.count.add(found);
     }
@@ -162,6 +184,36 @@ impl Count {
     }
 }
 
+/// The last lines of an output.
+fn tail(output: &str) -> String {
+    let lines: Vec<&str> = output.lines().collect();
+    lines
+        .iter()
+        .skip(lines.len().saturating_sub(TAIL))
+        .copied()
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// The reports of the failed tests, which may stand far from the end; else the last lines.
+fn why_tests_failed(output: &str) -> String {
+    let mut reports = String::new();
+    let mut is_inside = false;
+    for line in output.lines() {
+        // Test programs print `failures:` twice: the reports, then the names.
+        is_inside = (is_inside || line == "failures:") && !line.starts_with("test result:");
+        if is_inside {
+            reports.push_str(line);
+            reports.push('\n');
+        }
+    }
+    if reports.is_empty() {
+        tail(output)
+    } else {
+        reports
+    }
+}
+
 /// The command as one would type it.
 fn describe(command: &Command) -> String {
     std::iter::once(command.get_program())
@@ -190,6 +242,35 @@ test result: FAILED. 10 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out;
         assert_eq!(
             count.skipped,
             ["../shared/manifests is not here", "marked #[ignore]"]
+        );
+    }
+
+    #[test]
+    fn the_report_of_a_failed_test_is_found_before_the_output_of_others() {
+        let output = "\
+test a ... FAILED
+
+failures:
+
+---- a stdout ----
+left 1, right 2
+
+failures:
+    a
+
+test result: FAILED. 0 passed; 1 failed; 0 ignored
+     Running another
+test b ... ok
+test result: ok. 1 passed; 0 failed; 0 ignored
+";
+        let report = why_tests_failed(output);
+        assert!(
+            report.contains("left 1, right 2") && !report.contains("test b"),
+            "{report}"
+        );
+        assert_eq!(
+            why_tests_failed("error: no such package\n"),
+            "error: no such package"
         );
     }
 

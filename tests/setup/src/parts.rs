@@ -163,7 +163,9 @@ fn kustomize(part: &mut Session) -> Result<(), NotSetUp> {
     let mut folders = Vec::new();
     find_kustomizations(&cargo::root().join("config"), &mut folders);
     folders.sort();
-    part.record(!folders.is_empty());
+    if folders.is_empty() {
+        return Err(NotSetUp("a clone with its config folder".to_owned()));
+    }
     for folder in folders {
         let mut command = Command::new(&kubectl);
         // Recipes name what the user puts beside them; nothing may come from the network.

@@ -21,9 +21,6 @@ usage: cargo verify [--only PART]... [--list] [--keep-going]
 Exit code 0 only if nothing failed. Whole logs: the folder `verify` in the cache
 (HOSTTASK_CACHE, else XDG_CACHE_HOME/hosttask, else ~/.cache/hosttask).";
 
-/// How much of the log of a failed part is printed.
-const TAIL: usize = 40;
-
 enum Order {
     Help,
     List,
@@ -138,8 +135,13 @@ fn run_one(part: &Part, logs: &Path) -> Count {
     if let Err(NotSetUp(help)) = outcome {
         println!("  not set up; this would help: {help}");
     }
+    for failure in &session.failures {
+        for line in failure.lines() {
+            println!("  | {line}");
+        }
+    }
     if session.count.failed > 0 {
-        print_tail(&session.path);
+        println!("  whole log: {}", session.path.display());
     }
     session.count
 }
@@ -174,16 +176,6 @@ fn summary(total: &Count) -> String {
         text = format!("{text}, {} skipped", total.skipped.len());
     }
     text
-}
-
-fn print_tail(log: &Path) {
-    let text = fs::read(log).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    let lines: Vec<&str> = text.lines().collect();
-    println!("  the end of {}:", log.display());
-    for line in lines.iter().skip(lines.len().saturating_sub(TAIL)) {
-        println!("  | {line}");
-    }
 }
 
 #[cfg(test)]

@@ -158,12 +158,12 @@ impl<'a> Walk<'a> {
     fn node(&mut self, node: &'a NodeView, jobs: &[&JobView]) {
         self.found.tally.desired += 1;
         let entry = self.entry(node, jobs);
-        // Of several (an old revision's beside ours), the newest is the one to report.
+        // It holds its slot even where the node was away before it was created: it runs once the node is back. Of several
+        // (an old revision's beside ours), the newest is the one to report.
         let running = jobs
             .iter()
             .copied()
             .filter(|job| job.end.is_none())
-            .filter(|job| node.ready || node.ready_changed.is_some_and(|left| left >= job.created))
             .max_by_key(|job| (job.revision == self.update, job.attempt));
         self.found.busy += i32::from(running.is_some());
         let tally = &mut self.found.tally;

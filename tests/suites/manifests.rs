@@ -1,4 +1,9 @@
 //! What `config` holds is valid: objects, tasks, the operator's own pod, its roles, and what kustomize makes of them.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by a panic, in its helpers too, and says what it left out"
+)]
 
 mod permissions;
 mod validated;

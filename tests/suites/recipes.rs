@@ -1,4 +1,10 @@
 //! The recipes run what their authors published: the pods are equal but for the differences that are written down.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by a panic, in its helpers too, and says what it left out"
+)]
 
 mod validated;
 

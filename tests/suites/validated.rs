@@ -3,6 +3,7 @@
 use hosttask_operator::desired::{Desired, TaskKey};
 use hosttask_operator::validate::{InputState, InputsView, Problem, TaskInput, validate};
 use hosttask_tests::manifest::Document;
+use serde_json::Value;
 
 /// Validates a task in a cluster that holds `cluster`, of which the operator sees the ConfigMaps.
 pub(crate) fn desired(task: &Document, cluster: &[Document]) -> Result<Desired, Vec<Problem>> {
@@ -28,7 +29,7 @@ pub(crate) fn desired(task: &Document, cluster: &[Document]) -> Result<Desired, 
         key: &key,
         uid: "00000000-0000-4000-8000-000000000000",
         generation: 1,
-        spec: &task.value["spec"],
+        spec: task.value.get("spec").unwrap_or(&Value::Null),
     };
     validate(&input, &inputs)
 }

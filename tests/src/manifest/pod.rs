@@ -55,8 +55,8 @@ fn object<'a>(value: &'a mut Value, pointer: &str) -> Option<&'a mut Map<String,
 }
 
 fn names(list: Option<&Value>) -> Option<Value> {
-    let names = list?.as_array()?.iter().map(|it| it["name"].clone());
-    Some(Value::Array(names.collect()))
+    let names = list?.as_array()?.iter().map(|it| it.get("name").cloned());
+    Some(Value::Array(names.map(Option::unwrap_or_default).collect()))
 }
 
 fn inherit_windows_options(spec: &mut Map<String, Value>) {
@@ -76,13 +76,18 @@ fn inherit_windows_options(spec: &mut Map<String, Value>) {
     for list in ["containers", "initContainers"] {
         let containers = spec.get_mut(list).and_then(Value::as_array_mut);
         for container in containers.into_iter().flatten() {
-            let own = &mut container["securityContext"]["windowsOptions"];
+            let own = container.pointer("/securityContext/windowsOptions");
             let mut merged = inherited.clone();
-            merged.extend(own.as_object().cloned().unwrap_or_default());
+            merged.extend(own.and_then(Value::as_object).cloned().unwrap_or_default());
             if let Some(Value::String(user)) = merged.get_mut("runAsUserName") {
                 *user = in_capitals(user);
             }
-            *own = Value::Object(merged);
+            let context = container
+                .as_object_mut()
+                .map(|it| it.entry("securityContext").or_insert_with(|| json!({})));
+            if let Some(Value::Object(context)) = context {
+                context.insert("windowsOptions".to_owned(), Value::Object(merged));
+            }
         }
     }
 }
@@ -148,19 +153,17 @@ fn gather_tolerations(spec: &mut Map<String, Value>) {
         return;
     };
     let named = tolerations.into_iter().map(|toleration| {
-        let word =
-            |field: &str, absent: &str| toleration[field].as_str().unwrap_or(absent).to_owned();
-        let value = toleration["value"]
-            .as_str()
-            .map(|value| format!("={value}"));
-        let seconds = &toleration["tolerationSeconds"];
-        let seconds = seconds.as_i64().map(|s| format!(" for {s} s"));
+        let word = |field: &str| toleration.get(field).and_then(Value::as_str);
+        let value = word("value").map(|value| format!("={value}"));
+        let seconds = toleration
+            .get("tolerationSeconds")
+            .map(|seconds| format!(" for {seconds} s"));
         let name = format!(
             "{}{} {} {}{}",
-            word("key", "*"),
+            word("key").unwrap_or("*"),
             value.unwrap_or_default(),
-            word("operator", "Equal"),
-            word("effect", "*"),
+            word("operator").unwrap_or("Equal"),
+            word("effect").unwrap_or("*"),
             seconds.unwrap_or_default()
         );
         (name, Value::Bool(true))

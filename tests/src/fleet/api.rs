@@ -38,13 +38,12 @@ pub enum ApiError {
 impl ApiError {
     /// The HTTP status of the refusal; 0 without an answer.
     pub fn code(&self) -> u16 {
-        match self {
-            Self::Send { source, .. } => match source.as_ref() {
-                kube::Error::Api(status) => status.code,
-                _ => 0,
-            },
-            Self::Build { .. } => 0,
+        if let Self::Send { source, .. } = self
+            && let kube::Error::Api(status) = source.as_ref()
+        {
+            return status.code;
         }
+        0
     }
 }
 
@@ -139,12 +138,12 @@ pub(super) async fn warn(
     message: &str,
 ) -> Result<(), ApiError> {
     let what = format!("an event about pod {}/{}", pod.namespace, pod.name);
-    let now = micros(Timestamp::now());
+    let now = Timestamp::now();
     let event = json!({
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
-        "metadata": {"generateName": format!("{}.", pod.name), "namespace": pod.namespace},
-        "eventTime": now,
+        "metadata": {"name": format!("{}.{:x}", pod.name, now.as_nanosecond()), "namespace": pod.namespace},
+        "eventTime": micros(now),
         "reportingController": "kubelet",
         "reportingInstance": node,
         "action": "Starting",

@@ -6,10 +6,11 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStatus, PodStatus};
 use serde_json::{Value, json};
 
-use super::machine::{self, NodeFacts, PodState, World};
+use super::machine;
 use super::options::FleetOptions;
 use super::pod::{PodView, WatchedPod};
 use super::script::Script;
+use super::state::{NodeFacts, PodState, World};
 
 /// A HostProcess pod of the task `agent` as the operator makes them, with `spec` merged over it.
 pub(super) fn pod(spec: Value) -> PodView {
@@ -94,9 +95,9 @@ impl Bench {
         self.deleted |= step.delete;
         for note in step.notes {
             match note {
-                super::container::Note::Started(name) => self.starts.push(name),
-                super::container::Note::Refused(reason, message) => {
-                    self.refusals.push(format!("{reason}: {message}"))
+                super::life::Note::Started(name) => self.starts.push(name),
+                super::life::Note::Refused(reason, message) => {
+                    self.refusals.push(format!("{reason}: {message}"));
                 }
             }
         }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use super::api::{self, ApiError};
-use super::engine::{ComingUp, Engine, Host, Timer};
+use super::engine::{ComingUp, Engine, Host, NodeOutcome, Timer};
 use super::node::Machine;
 use super::script::{Happening, Rule, Script};
 use super::timing::later;
@@ -154,7 +154,7 @@ impl Engine {
                     engine.resend(&uid);
                 }
                 answer(done, outcome.map(|()| vec![node]).map_err(FleetError::from));
-            }) as Box<dyn FnOnce(&mut Self) + Send>
+            }) as NodeOutcome
         });
     }
 
@@ -224,7 +224,7 @@ impl Engine {
                     vec![name]
                 });
                 answer(done, outcome.map_err(FleetError::from));
-            }) as Box<dyn FnOnce(&mut Self) + Send>
+            }) as NodeOutcome
         });
     }
 
@@ -255,7 +255,7 @@ impl Engine {
                     engine.host_joined(machine, uid);
                 }
                 answer(done, failure.map_or(Ok(names), |error| Err(error.into())));
-            }) as Box<dyn FnOnce(&mut Self) + Send>
+            }) as NodeOutcome
         });
     }
 
@@ -294,8 +294,8 @@ impl Engine {
         self.node_work.spawn(async move {
             let outcome = api::unregister(&client, &host.machine).await;
             Box::new(move |_: &mut Self| {
-                answer(done, outcome.map(|()| Vec::new()).map_err(FleetError::from))
-            }) as Box<dyn FnOnce(&mut Self) + Send>
+                answer(done, outcome.map(|()| Vec::new()).map_err(FleetError::from));
+            }) as NodeOutcome
         });
     }
 

@@ -14,70 +14,16 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::chance::draw;
+use super::life::{End, Life, Note};
 use super::pod::RestartPolicy;
 use super::refusal::{self, Refusal, Stage};
 use super::script::{Exit, ImageState};
 use super::timing::{BACK_OFF, Surroundings, back_off, later};
 
 /// A run of at least this length makes the kubelet forget earlier crashes.
-const FORGET_CRASHES: Duration = Duration::from_secs(600);
+const FORGET_CRASHES: Duration = Duration::from_mins(10);
 /// containerd's exit code for a container that did not start.
 const START_ERROR: i32 = 128;
-
-/// Where a container is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Life {
-    /// Its turn has not come.
-    Queued,
-    /// The image is being pulled.
-    Pulling { until: Timestamp },
-    /// The pull failed; it is tried again.
-    ImageRefused {
-        since: Timestamp,
-        until: Timestamp,
-        tries: u32,
-    },
-    /// The image is there, the process is not.
-    Creating { until: Timestamp },
-    /// It could not be created; it is tried again.
-    CreateRefused {
-        reason: String,
-        message: String,
-        until: Timestamp,
-    },
-    /// The process runs.
-    Running { since: Timestamp },
-    /// The process was told to stop.
-    Stopping {
-        since: Timestamp,
-        until: Timestamp,
-        code: i32,
-    },
-    /// The process ended and is started again after a pause.
-    BackOff {
-        until: Timestamp,
-        delay: Duration,
-        start_failed: Option<String>,
-    },
-    /// The process ended for good.
-    Ended(End),
-}
-
-/// How a run of a container ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct End {
-    /// When the process started, where it did.
-    pub started: Option<Timestamp>,
-    /// When it ended.
-    pub finished: Timestamp,
-    /// The exit code.
-    pub code: i32,
-    /// `Completed`, `Error` or why the node knows no exit code.
-    pub reason: String,
-    /// The termination message.
-    pub message: Option<String>,
-}
 
 /// One container and its history.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,18 +37,9 @@ pub(super) struct Container {
     /// How the run before this one ended.
     pub last: Option<End>,
     /// Ends in a row that lengthen the back-off.
-    crashes: u32,
+    pub(super) crashes: u32,
     /// Whether the image is on the node.
-    pulled: bool,
-}
-
-/// Something worth counting or reporting that happened in a step.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Note {
-    /// The process of a container was started.
-    Started(String),
-    /// A pod or container was refused: an event with this reason and message.
-    Refused(&'static str, String),
+    pub(super) pulled: bool,
 }
 
 impl Default for Container {
@@ -119,57 +56,8 @@ impl Default for Container {
 }
 
 impl Container {
-    /// A container whose earlier run was lost with the machine: it counts as ended, and its next start as a restart.
-    pub fn lost(&self, at: Timestamp, code: i32, reason: &str, restart: RestartPolicy) -> Self {
-        let started = match &self.life {
-            Life::Running { since } | Life::Stopping { since, .. } => Some(*since),
-            Life::Ended(end)
-                if restart == RestartPolicy::Never
-                    || (restart == RestartPolicy::OnFailure && end.code == 0) =>
-            {
-                return self.clone();
-            }
-            Life::Queued
-            | Life::Pulling { .. }
-            | Life::ImageRefused { .. }
-            | Life::Creating { .. }
-            | Life::CreateRefused { .. }
-            | Life::BackOff { .. }
-            | Life::Ended(_) => None,
-        };
-        let Some(started) = started else {
-            let restarts = self.restarts + i32::from(matches!(self.life, Life::BackOff { .. }));
-            return Self {
-                life: Life::Queued,
-                restarts,
-                crashes: 0,
-                ..self.clone()
-            };
-        };
-        let end = End {
-            started: Some(started),
-            finished: at,
-            code,
-            reason: reason.to_owned(),
-            message: None,
-        };
-        if restart == RestartPolicy::Never {
-            return Self {
-                life: Life::Ended(end),
-                ..self.clone()
-            };
-        }
-        Self {
-            life: Life::Queued,
-            restarts: self.restarts + 1,
-            last: Some(end),
-            crashes: 0,
-            ..self.clone()
-        }
-    }
-
     /// How the container ended for good.
-    pub fn end(&self) -> Option<&End> {
+    pub(super) fn end(&self) -> Option<&End> {
         match &self.life {
             Life::Ended(end) => Some(end),
             Life::Queued
@@ -184,12 +72,12 @@ impl Container {
     }
 
     /// Whether a process exists.
-    pub fn is_running(&self) -> bool {
+    pub(super) fn is_running(&self) -> bool {
         matches!(self.life, Life::Running { .. } | Life::Stopping { .. })
     }
 
     /// Its turn has come at `at`.
-    pub fn begin(&mut self, at: Timestamp, around: &Surroundings<'_>) {
+    pub(super) fn begin(&mut self, at: Timestamp, around: &Surroundings<'_>) {
         if self.life == Life::Queued {
             let pull = if self.pulled {
                 Duration::ZERO
@@ -202,45 +90,8 @@ impl Container {
         }
     }
 
-    /// Tells the process to stop within `grace`; a container without a process ends as it stands.
-    pub fn stop(&mut self, at: Timestamp, grace: Duration, around: &Surroundings<'_>) {
-        match &self.life {
-            Life::Running { since } => self.life = around.stopping(*since, at, grace, self.starts),
-            // A shorter grace period than before, as a second `kubectl delete` asks for.
-            Life::Stopping { since, until, .. } if *until > later(at, grace) => {
-                self.life = Life::Stopping {
-                    since: *since,
-                    until: later(at, grace),
-                    code: 1,
-                };
-            }
-            Life::Stopping { .. } | Life::Ended(_) => {}
-            Life::BackOff { .. } if self.last.is_some() => {
-                if let Some(end) = self.last.take() {
-                    self.life = Life::Ended(end);
-                }
-            }
-            Life::Queued
-            | Life::Pulling { .. }
-            | Life::ImageRefused { .. }
-            | Life::Creating { .. }
-            | Life::CreateRefused { .. }
-            | Life::BackOff { .. } => {
-                self.life = Life::Ended(End {
-                    started: None,
-                    finished: at,
-                    code: 137,
-                    reason: "ContainerStatusUnknown".to_owned(),
-                    message: Some(
-                        "The container was not running when the pod was terminated".to_owned(),
-                    ),
-                });
-            }
-        }
-    }
-
     /// Plays everything that is due. Returns when to look again; `stopping` means that nothing is started any more.
-    pub fn advance(
+    pub(super) fn advance(
         &mut self,
         around: &Surroundings<'_>,
         stopping: bool,
@@ -309,7 +160,7 @@ impl Container {
                 };
             }
             Life::Creating { .. } | Life::CreateRefused { .. } => {
-                self.create(at, around, stopping, notes)
+                self.create(at, around, stopping, notes);
             }
             Life::Running { since } => {
                 let exit = around
@@ -453,7 +304,7 @@ impl Container {
     }
 
     /// Whether the startup probe has passed, and whether the container counts as ready; with when that changes next.
-    pub fn readiness(&self, around: &Surroundings<'_>) -> (bool, bool, Option<Timestamp>) {
+    pub(super) fn readiness(&self, around: &Surroundings<'_>) -> (bool, bool, Option<Timestamp>) {
         let Life::Running { since } = self.life else {
             return (self.is_running(), false, None);
         };
@@ -480,34 +331,16 @@ impl Container {
     }
 
     /// Whether a failed pull shows as `ErrImagePull` still or as `ImagePullBackOff`, and when that changes.
-    pub fn pull_backs_off(since: Timestamp, until: Timestamp, now: Timestamp) -> (bool, Timestamp) {
+    pub(super) fn pull_backs_off(
+        since: Timestamp,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> (bool, Timestamp) {
         let fresh = later(since, until.duration_since(since).unsigned_abs() / 5);
         if now < fresh {
             (false, fresh)
         } else {
             (true, until)
         }
-    }
-
-    /// The runtime's identifier of the current run.
-    pub fn id(&self, around: &Surroundings<'_>, run: u32) -> String {
-        let part = |word: &str| {
-            draw(
-                around.seed,
-                &[
-                    &around.pod.uid,
-                    &around.container.name,
-                    &run.to_string(),
-                    word,
-                ],
-            )
-        };
-        format!(
-            "containerd://{:016x}{:016x}{:016x}{:016x}",
-            part("a"),
-            part("b"),
-            part("c"),
-            part("d")
-        )
     }
 }

@@ -13,20 +13,18 @@ use kube::Client;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 
-use super::api::{self, ApiError};
 use super::command::{Acknowledge, Command};
-use super::container::Note;
-use super::machine::{self, PodState, World};
+use super::life::Note;
+use super::machine;
 use super::node::Machine;
 use super::options::FleetOptions;
 use super::pod::PodView;
 use super::script::NodeEvent;
+use super::state::{PodState, World};
 use super::stats::Stats;
 use super::timing::later;
 use super::watch::Seen;
-
-/// How long a failed request waits before it is made again.
-const RETRY: Duration = Duration::from_secs(1);
+use super::writes::{Done, Write};
 
 /// Something that is due at a time.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,38 +58,24 @@ pub(super) struct ComingUp {
     pub(super) done: Acknowledge,
 }
 
-struct Slot {
-    pod: Arc<PodView>,
-    state: Option<PodState>,
-    wake: Option<Timestamp>,
-    reported: Option<PodStatus>,
-    wants: Option<Write>,
-    busy: bool,
-}
-
-#[derive(Clone)]
-enum Write {
-    Status(Box<PodStatus>),
-    Delete,
-}
-
-/// A request that ended.
-enum Done {
-    Pod {
-        uid: String,
-        write: Write,
-        result: Result<(), ApiError>,
-    },
-    Lease,
-    Event,
+pub(super) struct Slot {
+    pub(super) pod: Arc<PodView>,
+    pub(super) state: Option<PodState>,
+    pub(super) wake: Option<Timestamp>,
+    pub(super) reported: Option<PodStatus>,
+    pub(super) wants: Option<Write>,
+    pub(super) busy: bool,
 }
 
 /// Whether the next turn follows.
 #[derive(PartialEq, Eq)]
-enum Turn {
+pub(super) enum Turn {
     Next,
     Over,
 }
+
+/// What is to be done with the answer to a request about a node.
+pub(super) type NodeOutcome = Box<dyn FnOnce(&mut Engine) + Send>;
 
 pub(super) struct Engine {
     pub(super) client: Client,
@@ -102,10 +86,10 @@ pub(super) struct Engine {
     pub(super) next_index: usize,
     pub(super) stats: Arc<Mutex<Stats>>,
     /// Requests about nodes: few, and somebody waits for them.
-    pub(super) node_work: JoinSet<Box<dyn FnOnce(&mut Self) + Send>>,
-    slots: BTreeMap<String, Slot>,
-    queue: VecDeque<Timer>,
-    flight: JoinSet<Done>,
+    pub(super) node_work: JoinSet<NodeOutcome>,
+    pub(super) slots: BTreeMap<String, Slot>,
+    pub(super) queue: VecDeque<Timer>,
+    pub(super) flight: JoinSet<Done>,
 }
 
 impl Engine {
@@ -135,7 +119,7 @@ impl Engine {
         self.schedule_events(Timestamp::now());
         loop {
             let due = self.timers.first().map(|(time, _)| *time);
-            let pause = due.map_or(Duration::from_secs(3600), |due| {
+            let pause = due.map_or(Duration::from_hours(1), |due| {
                 let left = due.duration_since(Timestamp::now());
                 if left.is_negative() {
                     Duration::ZERO
@@ -190,20 +174,19 @@ impl Engine {
         };
         let uid = pod.uid.clone();
         host.pods.insert(uid.clone());
-        match self.slots.get_mut(&uid) {
-            Some(slot) => slot.pod = Arc::new(pod),
-            None => {
-                let pod = Arc::new(pod);
-                let slot = Slot {
-                    pod,
-                    state: None,
-                    wake: None,
-                    reported: None,
-                    wants: None,
-                    busy: false,
-                };
-                self.slots.insert(uid.clone(), slot);
-            }
+        let pod = Arc::new(pod);
+        if let Some(slot) = self.slots.get_mut(&uid) {
+            slot.pod = pod;
+        } else {
+            let slot = Slot {
+                pod,
+                state: None,
+                wake: None,
+                reported: None,
+                wants: None,
+                busy: false,
+            };
+            self.slots.insert(uid.clone(), slot);
         }
         self.step(&uid);
     }
@@ -297,23 +280,6 @@ impl Engine {
         self.count(|stats| stats.runs(node, pod.task(), uid, has_process));
     }
 
-    fn warn(&mut self, pod: &Arc<PodView>, reason: &'static str, message: String) {
-        if !self.options.events {
-            return;
-        }
-        let (client, pod) = (self.client.clone(), Arc::clone(pod));
-        self.flight.spawn(async move {
-            // An event that is lost is lost, as on a real node.
-            drop(api::warn(&client, &pod.spec.node_name, &pod, reason, &message).await);
-            Done::Event
-        });
-    }
-
-    /// The pod's waiting request is made: its node was dead when its turn came.
-    pub(super) fn resend(&mut self, uid: &str) {
-        self.queue.push_back(Timer::Retry(uid.to_owned()));
-    }
-
     /// Every pod has its next step: the script has changed.
     pub(super) fn step_all(&mut self) {
         let all: Vec<String> = self.slots.keys().cloned().collect();
@@ -339,99 +305,6 @@ impl Engine {
         }
         for uid in uids {
             self.step(&uid);
-        }
-    }
-
-    /// Hands out waiting writes while there is room.
-    fn hand_out(&mut self) {
-        while self.flight.len() < self.options.writers {
-            let Some(next) = self.queue.pop_front() else {
-                return;
-            };
-            match next {
-                Timer::Pod(uid) | Timer::Retry(uid) => self.send_pod(uid),
-                Timer::Lease(name) => self.send_lease(&name),
-                Timer::Up(_) | Timer::Event(_) => {}
-            }
-        }
-    }
-
-    fn send_pod(&mut self, uid: String) {
-        let Some(slot) = self.slots.get_mut(&uid) else {
-            return;
-        };
-        if slot.busy
-            || !self
-                .hosts
-                .get(&slot.pod.spec.node_name)
-                .is_some_and(|host| host.alive)
-        {
-            return;
-        }
-        let Some(write) = slot.wants.take() else {
-            return;
-        };
-        slot.busy = true;
-        let (client, pod) = (self.client.clone(), Arc::clone(&slot.pod));
-        self.flight.spawn(async move {
-            let result = match &write {
-                Write::Status(status) => api::report(&client, &pod, status).await,
-                Write::Delete => api::remove(&client, &pod).await,
-            };
-            Done::Pod { uid, write, result }
-        });
-    }
-
-    fn send_lease(&mut self, name: &str) {
-        let Some(host) = self.hosts.get(name).filter(|host| host.alive) else {
-            return;
-        };
-        let (client, machine, uid) = (self.client.clone(), host.machine.clone(), host.uid.clone());
-        let seconds = self.options.lease_seconds();
-        self.flight.spawn(async move {
-            // The next renewal is the retry.
-            drop(api::renew(&client, &machine, &uid, seconds).await);
-            Done::Lease
-        });
-    }
-
-    fn finish(&mut self, done: Done) -> Turn {
-        match done {
-            Done::Event => {}
-            Done::Lease => self.count(|stats| stats.lease_writes += 1),
-            Done::Pod { uid, write, result } => {
-                self.count(|stats| stats.pod_writes += 1);
-                self.finish_pod(&uid, write, result);
-            }
-        }
-        Turn::Next
-    }
-
-    fn finish_pod(&mut self, uid: &str, write: Write, result: Result<(), ApiError>) {
-        let Some(slot) = self.slots.get_mut(uid) else {
-            return;
-        };
-        slot.busy = false;
-        match result {
-            Ok(()) if matches!(write, Write::Delete) => {}
-            Ok(()) => self.step(uid),
-            // Gone, or another pod of the same name: there is nobody to report about any more.
-            Err(error) if matches!(error.code(), 404 | 409) => slot.wants = None,
-            Err(error) => {
-                tracing::debug!(%error, code = error.code(), "a pod write failed");
-                slot.wants.get_or_insert(write);
-                self.timers
-                    .insert((later(Timestamp::now(), RETRY), Timer::Retry(uid.to_owned())));
-                self.count(|stats| stats.retries += 1);
-            }
-        }
-        // A status that came up meanwhile has been waiting for this one.
-        if self
-            .slots
-            .get(uid)
-            .is_some_and(|slot| slot.wants.is_some() && !slot.busy)
-        {
-            self.queue.push_back(Timer::Pod(uid.to_owned()));
         }
     }
 

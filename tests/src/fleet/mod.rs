@@ -16,8 +16,13 @@ mod builder;
 mod chance;
 mod command;
 mod container;
+#[cfg(test)]
+mod container_tests;
 mod engine;
 mod glob;
+mod life;
+#[cfg(test)]
+mod loss_tests;
 mod machine;
 #[cfg(test)]
 mod machine_tests;
@@ -25,11 +30,19 @@ mod node;
 mod options;
 mod pod;
 mod refusal;
+#[cfg(test)]
+mod refusal_tests;
 pub mod script;
+mod script_check;
+#[cfg(test)]
+mod script_tests;
+mod state;
 mod stats;
 mod status;
+mod stop;
 mod timing;
 mod watch;
+mod writes;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use hosttask_crds::label;
 
 use super::chance::{draw, uuid};
-use super::machine::NodeFacts;
+use super::state::NodeFacts;
 
 /// Which taints the node pools carry. Vendors differ, so a fleet mixes them unless told otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -89,7 +89,7 @@ pub(super) struct Machine {
 
 impl Machine {
     /// The machine with this index. The same seed and index give the same machine.
-    pub fn new(
+    pub(super) fn new(
         index: usize,
         prefix: &str,
         seed: u64,
@@ -119,13 +119,13 @@ impl Machine {
     }
 
     /// Changes with every boot.
-    pub fn boot_id(&self) -> String {
+    pub(super) fn boot_id(&self) -> String {
         // Windows reports a counter here, not a UUID.
         (u64::from(self.boots) + draw(self.seed, &[&self.facts.name, "boots"]) % 40).to_string()
     }
 
     /// Changes when the machine is installed anew.
-    pub fn system_uuid(&self) -> String {
+    pub(super) fn system_uuid(&self) -> String {
         uuid(
             self.seed,
             &[&self.facts.name, "system", &self.installs.to_string()],
@@ -154,7 +154,7 @@ impl Machine {
     }
 
     /// The whole Node, as the kubelet creates it.
-    pub fn object(&self, now: Timestamp) -> Value {
+    pub(super) fn object(&self, now: Timestamp) -> Value {
         let pool = self.pool();
         json!({
             "apiVersion": "v1",
@@ -179,7 +179,7 @@ impl Machine {
     }
 
     /// The status that the kubelet reports after a start.
-    pub fn status(&self, now: Timestamp) -> Value {
+    pub(super) fn status(&self, now: Timestamp) -> Value {
         let pool = self.pool();
         let resources = |reserved: u64| {
             json!({
@@ -251,7 +251,7 @@ impl Machine {
     }
 
     /// The node's Lease. `node_uid` ties it to the Node object.
-    pub fn lease(&self, node_uid: &str, seconds: u64, now: Timestamp) -> Value {
+    pub(super) fn lease(&self, node_uid: &str, seconds: u64, now: Timestamp) -> Value {
         json!({
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",

@@ -73,9 +73,8 @@ impl FleetOptions {
     /// The time between two renewals of a node's lease.
     pub fn lease_interval(&self) -> Duration {
         let nodes = u64::try_from(self.nodes).unwrap_or(u64::MAX);
-        self.lease_interval.unwrap_or(Duration::from_secs(
-            (nodes / LEASES_PER_SECOND).max(LEASE_INTERVAL),
-        ))
+        self.lease_interval
+            .unwrap_or_else(|| Duration::from_secs((nodes / LEASES_PER_SECOND).max(LEASE_INTERVAL)))
     }
 
     /// The `leaseDurationSeconds` that goes with the interval: four renewals, as the kubelet has it.

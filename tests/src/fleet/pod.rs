@@ -265,19 +265,19 @@ impl From<WatchedPod> for PodView {
 
 impl PodView {
     /// What the pod is counted and scripted under: the label `hosttask.dev/task`, else its controller's name.
-    pub fn task(&self) -> &str {
+    pub(super) fn task(&self) -> &str {
         self.labels
             .get(label::TASK)
             .map_or(self.owner.as_str(), String::as_str)
     }
 
     /// The value of a label, empty without it.
-    pub fn label(&self, key: &str) -> &str {
+    pub(super) fn label(&self, key: &str) -> &str {
         self.labels.get(key).map_or("", String::as_str)
     }
 
     /// Init containers and then the others.
-    pub fn all_containers(&self) -> impl Iterator<Item = &ContainerView> {
+    pub(super) fn all_containers(&self) -> impl Iterator<Item = &ContainerView> {
         self.spec
             .init_containers
             .iter()
@@ -285,7 +285,7 @@ impl PodView {
     }
 
     /// Whether the container runs on the host itself: its own setting, else the pod's.
-    pub fn is_host_process(&self, container: &ContainerView) -> bool {
+    pub(super) fn is_host_process(&self, container: &ContainerView) -> bool {
         let options = &container.security_context.windows_options;
         options
             .host_process
@@ -294,7 +294,7 @@ impl PodView {
     }
 
     /// The account the container asks for: its own setting, else the pod's.
-    pub fn user_name<'a>(&'a self, container: &'a ContainerView) -> Option<&'a str> {
+    pub(super) fn user_name<'a>(&'a self, container: &'a ContainerView) -> Option<&'a str> {
         let own = container
             .security_context
             .windows_options

@@ -8,11 +8,13 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::chance::draw;
-use super::container::{Container, End, Life};
-use super::machine::{Condition, PodState, World, surroundings};
+use super::container::Container;
+use super::life::{End, Life};
+use super::machine::surroundings;
 use super::pod::{ContainerView, PodView};
 use super::refusal::Stage;
 use super::script::ImageState;
+use super::state::{Condition, PodState, World};
 use super::timing::Surroundings;
 
 /// The status to report, and when it changes by itself (a container becomes ready, a reason becomes another).
@@ -141,7 +143,7 @@ fn statuses(
             } else {
                 String::new()
             },
-            container_id: has_run.then(|| container.id(&around, run)),
+            container_id: has_run.then(|| around.container_id(run)),
             ready,
             started: Some(started && (!init || spec.restart_policy.is_some())),
             restart_count: container.restarts,
@@ -149,7 +151,7 @@ fn statuses(
             last_state: container
                 .last
                 .as_ref()
-                .map(|end| ended(end, container.id(&around, run.saturating_sub(1)))),
+                .map(|end| ended(end, around.container_id(run.saturating_sub(1)))),
             ..ContainerStatus::default()
         }
     };
@@ -239,7 +241,7 @@ fn live(
         },
         Life::Ended(end) => ended(
             end,
-            container.id(around, u32::try_from(container.restarts).unwrap_or(0)),
+            around.container_id(u32::try_from(container.restarts).unwrap_or(0)),
         ),
     }
 }

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::chance::Span;
-use super::container::{End, Life};
+use super::chance::{Span, draw};
+use super::life::{End, Life};
 use super::pod::{ContainerView, MessagePolicy, PodView, Probe, RestartPolicy};
 use super::script::{Behaviour, Exit, Outcome, Stop};
 
 /// The kubelet's first back-off after a crash or a failed pull.
 pub(super) const BACK_OFF: Duration = Duration::from_secs(10);
 /// The kubelet's longest back-off.
-const BACK_OFF_MAX: Duration = Duration::from_secs(300);
+const BACK_OFF_MAX: Duration = Duration::from_mins(5);
 /// The bytes of log that the kubelet takes for a termination message.
 const LOG_TAIL_BYTES: usize = 2048;
 /// The lines of log that the kubelet takes for a termination message.
@@ -269,5 +269,22 @@ impl Surroundings<'_> {
             reason: reason.to_owned(),
             message,
         }
+    }
+
+    /// The runtime's identifier of a run of the container.
+    pub(super) fn container_id(&self, run: u32) -> String {
+        let part = |word: &str| {
+            draw(
+                self.seed,
+                &[&self.pod.uid, &self.container.name, &run.to_string(), word],
+            )
+        };
+        format!(
+            "containerd://{:016x}{:016x}{:016x}{:016x}",
+            part("a"),
+            part("b"),
+            part("c"),
+            part("d")
+        )
     }
 }

@@ -14,9 +14,12 @@
 pub mod build;
 pub mod desired;
 pub mod index;
+pub(crate) mod inputs;
+pub mod observe;
 pub mod observed;
 pub mod placement;
 pub mod plan;
 pub mod revision;
 pub mod status;
 pub mod validate;
+pub mod watch;

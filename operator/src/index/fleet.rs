@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hosttask_crds::task::{Placement as PlacementSpec, WindowsHostTaskStatus};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -16,6 +16,46 @@ use super::symbol::{Symbol, Symbols};
 use super::wire::Task;
 use crate::desired::Placement;
 use crate::placement;
+
+/// How long pods may be missing before the events of their owner are read.
+const PATIENCE: SignedDuration = SignedDuration::from_secs(10);
+/// How long an answer holds at first, and at most.
+const HOLDS: [SignedDuration; 2] = [SignedDuration::from_secs(30), SignedDuration::from_mins(10)];
+
+/// A child has no pod where it should have one.
+///
+/// No watch tells why: the DaemonSet and Job controllers only publish events. They are read now and then, less often the longer
+/// it lasts.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct MissingPods {
+    /// Since when.
+    pub(crate) since: Timestamp,
+    /// When the events were last read.
+    pub(crate) read: Option<Timestamp>,
+    /// What the newest of them said.
+    pub(crate) message: Option<String>,
+}
+
+impl MissingPods {
+    /// From now on.
+    pub(crate) fn new(now: Timestamp) -> Self {
+        Self {
+            since: now,
+            read: None,
+            message: None,
+        }
+    }
+
+    /// Whether the events are to be read now.
+    pub(crate) fn is_due(&self, now: Timestamp) -> bool {
+        let Some(read) = self.read else {
+            return now.duration_since(self.since) >= PATIENCE;
+        };
+        let [first, most] = HOLDS;
+        let holds = read.duration_since(self.since).clamp(first, most);
+        now.duration_since(read) >= holds
+    }
+}
 
 /// What stays of a task.
 #[derive(Debug)]
@@ -33,8 +73,8 @@ pub(super) struct TaskRow {
     /// The nodes it selects and whose taints it tolerates.
     pub(super) fleet: BTreeSet<Symbol>,
     pub(super) inputs: BTreeSet<(InputKind, String)>,
-    /// When the child's events were last read, and what they said: see `observe`.
-    pub(super) events: Option<(Timestamp, Option<String>)>,
+    /// See [`MissingPods`].
+    pub(super) missing: Option<MissingPods>,
     pub(super) mark: u32,
 }
 
@@ -48,9 +88,9 @@ impl TaskRow {
     ) -> Self {
         let metadata = task.metadata;
         let symbol = task_symbol(symbols, &metadata.namespace, &metadata.uid);
-        let (placement, fleet, inputs, spec, events) = match before {
+        let (placement, fleet, inputs, spec, missing) = match before {
             Some(row) if row.uid == metadata.uid && row.generation == metadata.generation => {
-                (row.placement, row.fleet, row.inputs, row.spec, row.events)
+                (row.placement, row.fleet, row.inputs, row.spec, row.missing)
             }
             _ => (
                 compile(&task.spec),
@@ -73,7 +113,7 @@ impl TaskRow {
             placement,
             fleet,
             inputs,
-            events,
+            missing,
             mark: 0,
         }
     }

@@ -37,7 +37,9 @@ use tokio::sync::watch;
 
 pub use self::change::{Change, Kind, Object, Scope, Source};
 pub use self::expect::{DEADLINE, Expectation, Overdue, Settled, Ticket};
+pub(crate) use self::fleet::MissingPods;
 pub use self::inputs::InputKind;
+pub(crate) use self::owner::daemon_set_view;
 use self::state::State;
 use crate::desired::{Desired, TaskKey};
 use crate::observed::Observed;
@@ -239,9 +241,10 @@ impl Index {
         all.map(|(_, _, overdue)| overdue).collect()
     }
 
-    /// The tasks that have an overdue expectation.
-    pub fn overdue_keys(&self, now: Timestamp) -> Vec<Key> {
-        self.lock().overdue_keys(now)
+    /// The tasks that have to be looked at because time has passed: an expectation is overdue, or pods are missing and
+    /// the events that may say why are due to be read.
+    pub fn due(&self, now: Timestamp) -> Vec<Key> {
+        self.lock().due(now)
     }
 
     /// Ends an overdue expectation by what a live read showed.
@@ -283,19 +286,15 @@ impl Index {
         }
     }
 
-    /// When the events of a task's child were last read and what they said.
-    pub(crate) fn child_events(&self, key: &TaskKey) -> Option<(Timestamp, Option<String>)> {
-        self.lock().tasks.get(key)?.events.clone()
+    /// Since when a child of the task has no pod where it should have one.
+    pub(crate) fn missing_pods(&self, key: &TaskKey) -> Option<MissingPods> {
+        self.lock().tasks.get(key)?.missing.clone()
     }
 
-    /// Remembers what the events of a task's child said.
-    pub(crate) fn note_child_events(
-        &self,
-        key: &TaskKey,
-        events: Option<(Timestamp, Option<String>)>,
-    ) {
+    /// Remembers since when a child of the task has no pod where it should have one.
+    pub(crate) fn note_missing_pods(&self, key: &TaskKey, missing: Option<MissingPods>) {
         if let Some(row) = self.lock().tasks.get_mut(key) {
-            row.events = events;
+            row.missing = missing;
         }
     }
 }

@@ -113,20 +113,14 @@ impl State {
                 DaemonSetView::Ours(waiting(state))
             });
         };
-        if *row.owner_uid != *desired.uid {
-            let owner = if row.owner.is_empty() {
-                "nobody"
-            } else {
-                &row.owner
-            };
-            return DaemonSetView::Foreign(owner.to_owned());
-        }
-        match expected.filter(|state| state.uid == *row.uid) {
-            Some(state) => DaemonSetView::Ours(DaemonSetState {
-                deleting: row.deleting,
-                ..waiting(state)
-            }),
-            None => DaemonSetView::Ours(row.view(&name, &self.symbols)),
+        match (row.view_for(&name, &desired.uid, &self.symbols), expected) {
+            (DaemonSetView::Ours(_), Some(state)) if state.uid == *row.uid => {
+                DaemonSetView::Ours(DaemonSetState {
+                    deleting: row.deleting,
+                    ..waiting(state)
+                })
+            }
+            (view, _) => view,
         }
     }
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::symbol::{Symbol, Symbols};
 use super::wire;
-use crate::observed::{DaemonSetState, Exit, JobEnd, JobView, RevisionView};
+use crate::observed::{DaemonSetState, DaemonSetView, Exit, JobEnd, JobView, RevisionView};
 use crate::revision;
 
 /// The symbol of a task: its namespace and its UID. The namespace is part of it because whoever may create pods in another
@@ -205,7 +205,20 @@ impl DaemonSetRow {
                 == (&other.uid, &other.owner_uid, &other.applied)
     }
 
-    pub(super) fn view(&self, name: &str, symbols: &Symbols) -> DaemonSetState {
+    /// The view for the task of this UID.
+    pub(super) fn view_for(&self, name: &str, task_uid: &str, symbols: &Symbols) -> DaemonSetView {
+        if *self.owner_uid == *task_uid {
+            return DaemonSetView::Ours(self.view(name, symbols));
+        }
+        let owner = if self.owner.is_empty() {
+            "nobody"
+        } else {
+            &*self.owner
+        };
+        DaemonSetView::Foreign(owner.to_owned())
+    }
+
+    fn view(&self, name: &str, symbols: &Symbols) -> DaemonSetState {
         DaemonSetState {
             name: name.to_owned(),
             uid: self.uid.to_string(),
@@ -215,6 +228,13 @@ impl DaemonSetRow {
             deleting: self.deleting,
         }
     }
+}
+
+/// The view of a DaemonSet that a live read showed, for the task of this UID.
+pub(crate) fn daemon_set_view(set: &wire::DaemonSet, task_uid: &str) -> DaemonSetView {
+    let mut symbols = Symbols::default();
+    let row = DaemonSetRow::new(set, &mut symbols);
+    row.view_for(&set.metadata.name, task_uid, &symbols)
 }
 
 /// A Job.

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::Key;
 use super::change::{Kind, Object, Source};
 use super::expect::{Expectation, Expectations, Identity, LedgerWrite};
-use super::fleet::{TaskRow, takes};
+use super::fleet::TaskRow;
 use super::inputs::Inputs;
 use super::node::{LedgerRow, NodeRow};
 use super::owner::{DaemonSetRow, JobRow, RevisionRow, Row, Table, version};
@@ -18,7 +18,6 @@ use super::wire::pod::Pod;
 use super::wire::{self, POD_SECURITY};
 use crate::desired::TaskKey;
 use crate::observed::NodeView;
-use crate::plan::node::is_void;
 
 /// A result that is not in the ledger yet, and the node it was recorded on.
 #[derive(Debug)]

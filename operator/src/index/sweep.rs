@@ -1,5 +1,9 @@
 //! Lists: what a consistent list did not show does not exist. Rows are marked and swept, so that a relist needs no second copy.
 
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
 use super::Key;
 use super::change::{Kind, Scope};
 use super::state::{Keys, State};
@@ -93,14 +97,15 @@ impl State {
         }
     }
 
-    /// The tasks that have an expectation past its deadline.
-    pub(super) fn overdue_keys(&self, now: jiff::Timestamp) -> Vec<Key> {
-        let mut keys = Keys::new();
-        keys.extend(
-            self.expectations
-                .overdue(now)
-                .map(|(key, _, _)| Key::Task(key.clone())),
-        );
-        keys.into_iter().collect()
+    /// The tasks that have to be looked at because time has passed.
+    pub(super) fn due(&self, now: Timestamp) -> Vec<Key> {
+        let overdue = self.expectations.overdue(now).map(|(key, _, _)| key);
+        let missing = self.tasks.iter().filter(|(_, row)| {
+            row.missing
+                .as_ref()
+                .is_some_and(|missing| missing.is_due(now))
+        });
+        let all: BTreeSet<&TaskKey> = overdue.chain(missing.map(|(key, _)| key)).collect();
+        all.into_iter().cloned().map(Key::Task).collect()
     }
 }

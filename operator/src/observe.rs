@@ -1,0 +1,242 @@
+//! `observe`: what the index knows of a task, and the few live reads that it cannot answer. Reads only.
+//!
+//! In steady state there is none: each is made only while something is missing, paused or overdue.
+
+use std::collections::BTreeSet;
+
+use hosttask_crds::task::Mode;
+use jiff::Timestamp;
+use kube::Client;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::desired::{Content, Desired};
+use crate::index::wire::{self, Stamp};
+use crate::index::{Index, Kind, MissingPods, Object, Scope, Settled, daemon_set_view};
+use crate::observed::{DaemonSetView, Observed};
+use crate::watch::source;
+use crate::{revision, validate};
+
+/// A live read failed.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to read {path}")]
+pub struct Error {
+    path: String,
+    #[source]
+    source: kube::Error,
+}
+
+impl Error {
+    /// The client's error.
+    pub fn client_error(&self) -> &kube::Error {
+        &self.source
+    }
+}
+
+/// Everything one pass over a task may decide on.
+///
+/// # Errors
+/// Where a live read was needed and failed. The pass must then decide nothing: what is unknown is not absent.
+pub async fn observe(
+    client: &Client,
+    index: &Index,
+    desired: &Desired,
+    now: Timestamp,
+) -> Result<Observed, Error> {
+    settle(client, index, desired, now).await?;
+    let mut observed = index.observed(desired, now);
+    if desired.mode == Mode::Daemon && observed.daemon_set == DaemonSetView::Absent {
+        observed.daemon_set = live_daemon_set(client, desired).await?;
+    }
+    if let Some(name) = stable_to_load(desired, &observed) {
+        observed.stable_content = stable_content(client, desired, name).await?;
+    }
+    observed.failed_create = failed_create(client, index, desired, &observed, now).await?;
+    Ok(observed)
+}
+
+/// Ends the expectations that the watch did not fulfil in time, by one read each.
+async fn settle(
+    client: &Client,
+    index: &Index,
+    desired: &Desired,
+    now: Timestamp,
+) -> Result<(), Error> {
+    for overdue in index.overdue(&desired.key, now) {
+        let path = source::object(overdue.kind, &overdue.namespace, &overdue.name);
+        let settled = match read(client, &path).await? {
+            Some(text) => Settled::Found(
+                Object::decode(&Scope::Kind(overdue.kind), &text)
+                    .map_err(|error| unreadable(&path, error))?,
+            ),
+            None => Settled::Absent,
+        };
+        tracing::info!(
+            kind = overdue.kind.as_str(),
+            name = overdue.name,
+            "Settled an own write by a live read"
+        );
+        // This pass looks at the task anyway; nothing else depends on its children.
+        index.settle(&overdue, settled, now);
+    }
+    Ok(())
+}
+
+/// The DaemonSet of the task's name: one that is not ours has no label that the watch selects by.
+async fn live_daemon_set(client: &Client, desired: &Desired) -> Result<DaemonSetView, Error> {
+    let name = revision::daemon_set_name(&desired.key.name);
+    let path = source::object(Kind::DaemonSet, &desired.key.namespace, &name);
+    let set: Option<wire::DaemonSet> = read_as(client, &path).await?;
+    Ok(set.map_or(DaemonSetView::Absent, |set| {
+        daemon_set_view(&set, &desired.uid)
+    }))
+}
+
+/// The name of the stable revision, where its content is needed: while the rollout of another one is paused.
+fn stable_to_load<'a>(desired: &Desired, observed: &'a Observed) -> Option<&'a str> {
+    if !desired.paused || desired.mode != Mode::Daemon {
+        return None;
+    }
+    let name = observed.status.stable_revision.as_deref()?;
+    let stable = observed
+        .revisions
+        .iter()
+        .find(|revision| revision.name == name && revision.ours)?;
+    (stable.digest != revision::digest(&desired.content.raw)).then_some(name)
+}
+
+async fn stable_content(
+    client: &Client,
+    desired: &Desired,
+    name: &str,
+) -> Result<Option<Content>, Error> {
+    let path = source::object(Kind::Revision, &desired.key.namespace, name);
+    let stored: Option<wire::Revision> = read_as(client, &path).await?;
+    let Some(stored) = stored else {
+        return Ok(None);
+    };
+    match validate::stored_content(stored.data) {
+        Ok(content) => Ok(Some(content)),
+        Err(error) => {
+            // Somebody changed it: without it, a pause starts nothing, which is safe.
+            tracing::warn!(revision = name, error = %error, "Ignored a stored revision that cannot be read");
+            Ok(None)
+        }
+    }
+}
+
+/// Why Kubernetes cannot create the pods of a child, from its newest FailedCreate event.
+async fn failed_create(
+    client: &Client,
+    index: &Index,
+    desired: &Desired,
+    observed: &Observed,
+    now: Timestamp,
+) -> Result<Option<String>, Error> {
+    let Some(child) = child_without_pods(desired, observed) else {
+        index.note_missing_pods(&desired.key, None);
+        return Ok(None);
+    };
+    let known = index.missing_pods(&desired.key);
+    let mut missing = known.clone().unwrap_or_else(|| MissingPods::new(now));
+    if missing.is_due(now) {
+        let path = source::failed_create(&desired.key.namespace, child);
+        let events: Option<Events> = read_as(client, &path).await?;
+        missing.read = Some(now);
+        missing.message = events.and_then(Events::newest);
+    }
+    let message = missing.message.clone();
+    if known.as_ref() != Some(&missing) {
+        index.note_missing_pods(&desired.key, Some(missing));
+    }
+    Ok(message)
+}
+
+/// The UID of a child that should have a pod on some node and has none there.
+fn child_without_pods<'a>(desired: &Desired, observed: &'a Observed) -> Option<&'a str> {
+    match desired.mode {
+        Mode::Daemon => {
+            let DaemonSetView::Ours(set) = &observed.daemon_set else {
+                return None;
+            };
+            let with: BTreeSet<&str> = observed.pods.iter().map(|pod| pod.node.as_str()).collect();
+            let mut ready = observed.nodes.iter().filter(|node| node.ready);
+            ready
+                .any(|node| !with.contains(node.name.as_str()))
+                .then_some(set.uid.as_str())
+        }
+        Mode::RunOnce => {
+            let has_pod = |job: &crate::observed::JobView| {
+                observed.pods.iter().any(|pod| {
+                    (&pod.node, &pod.revision, pod.attempt)
+                        == (&job.node, &job.revision, Some(job.attempt))
+                })
+            };
+            let mut running = observed
+                .jobs
+                .iter()
+                .filter(|job| job.end.is_none() && !job.deleting && !job.uid.is_empty());
+            running
+                .find(|job| !has_pod(job))
+                .map(|job| job.uid.as_str())
+        }
+    }
+}
+
+/// A list of core/v1 Events, as far as we read it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Events {
+    #[serde(deserialize_with = "wire::nullable")]
+    items: Vec<Event>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Event {
+    #[serde(deserialize_with = "wire::nullable")]
+    message: String,
+    last_timestamp: Stamp,
+    event_time: Stamp,
+}
+
+impl Events {
+    fn newest(self) -> Option<String> {
+        let newest = self
+            .items
+            .into_iter()
+            .max_by_key(|event| event.last_timestamp.0.max(event.event_time.0))?;
+        Some(newest.message)
+    }
+}
+
+async fn read_as<T: DeserializeOwned>(client: &Client, path: &str) -> Result<Option<T>, Error> {
+    let Some(text) = read(client, path).await? else {
+        return Ok(None);
+    };
+    wire::decode(&text)
+        .map(Some)
+        .map_err(|error| unreadable(path, error))
+}
+
+/// The text of an object; none where there is none.
+async fn read(client: &Client, path: &str) -> Result<Option<String>, Error> {
+    let failed = |source| Error {
+        path: path.to_owned(),
+        source,
+    };
+    let request = http::Request::get(path).body(Vec::new());
+    let request = request.map_err(|error| failed(kube::Error::HttpError(error)))?;
+    match client.request_text(request).await {
+        Ok(text) => Ok(Some(text)),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+fn unreadable(path: &str, error: serde_json::Error) -> Error {
+    Error {
+        path: path.to_owned(),
+        source: kube::Error::SerdeError(error),
+    }
+}

@@ -1,0 +1,1 @@
+//! The laws of the watch loop, against scripted responses.

@@ -1,4 +1,8 @@
 //! The local control plane keeps its promises to the suites.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test fails by a panic, in its helpers too"
+)]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -8,6 +12,7 @@ use hosttask_tests::cluster::{ClusterOptions, LocalCluster, Signal, Supervised};
 use hosttask_tests::poll::until;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod};
 use kube::api::{ListParams, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::config::KubeConfigOptions;
 use kube::{Api, Client};
 use serde_json::json;
 
@@ -274,7 +279,7 @@ async fn a_service_account_may_do_what_its_role_says_and_nothing_else() {
         .await
         .unwrap();
     let file = kube::config::Kubeconfig::read_from(&kubeconfig).unwrap();
-    let config = kube::Config::from_custom_kubeconfig(file, &Default::default())
+    let config = kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
         .await
         .unwrap();
     let maps = config_maps(Client::try_from(config).unwrap());

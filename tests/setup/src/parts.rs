@@ -70,7 +70,8 @@ pub(crate) static ALL: [Part; 9] = [
 
 fn format(part: &mut Session) -> Result<(), NotSetUp> {
     tools::component(part, "fmt", "rustfmt")?;
-    part.check(cargo().args(["fmt", "--all", "--check"]));
+    // The colours are for the log: it is a file, but rustfmt looks at the terminal.
+    part.check(cargo().args(["fmt", "--all", "--check", "--", "--color=never"]));
     part.check_silent(go("gofmt")?.arg("-l").arg("."));
     Ok(())
 }

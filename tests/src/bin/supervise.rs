@@ -1,9 +1,9 @@
 //! Runs one command and ends it when the process that asked for it is gone, for whatever reason.
 //!
 //! `supervise --pid-file FILE -- COMMAND ARGUMENT…` starts the command in a process group of its own and
-//! exits with its code; the pid file stays, as the parent may read it later. The parent holds the other end of standard input: at its end of file the group gets
-//! SIGTERM and five seconds later SIGKILL. A parent that is killed with SIGKILL cannot clean up, but
-//! the kernel closes its pipes.
+//! exits with its code; the pid file stays, as the parent may read it later. The parent holds the other
+//! end of standard input: at its end of file the group gets SIGTERM and five seconds later SIGKILL. A
+//! parent that is killed with SIGKILL cannot clean up, but the kernel closes its pipes.
 //!
 //! `supervise --sweep FOLDER` waits for the same end of file, then for the end of every command whose
 //! pid file is in the folder, and removes the folder unless it holds a file named `keep`.

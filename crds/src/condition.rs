@@ -17,7 +17,13 @@ pub enum ConditionType {
 
 impl ConditionType {
     /// Every type, in the order in which the conditions are written.
-    pub const ALL: [Self; 5] = [Self::Ready, Self::Reconciling, Self::Stalled, Self::Healthy, Self::Validated];
+    pub const ALL: [Self; 5] = [
+        Self::Ready,
+        Self::Reconciling,
+        Self::Stalled,
+        Self::Healthy,
+        Self::Validated,
+    ];
 
     /// The type as it stands in the status.
     pub fn as_str(self) -> &'static str {

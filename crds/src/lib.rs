@@ -6,6 +6,7 @@
 pub mod condition;
 pub mod label;
 pub mod node;
+pub mod reference;
 pub mod schema;
 pub mod task;
 pub mod template;

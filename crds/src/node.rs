@@ -21,8 +21,16 @@ use serde::{Deserialize, Serialize};
     printcolumn(name = "Build", type_ = "string", json_path = ".status.windowsBuild"),
     printcolumn(name = "Done", type_ = "integer", json_path = ".status.succeededTasks"),
     printcolumn(name = "Failed", type_ = "integer", json_path = ".status.failedTasks"),
-    printcolumn(name = "Reboot", type_ = "string", json_path = ".status.rebootRequired"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(
+        name = "Reboot",
+        type_ = "string",
+        json_path = ".status.rebootRequired"
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
 )]
 pub struct WindowsHostNodeSpec {}
 
@@ -32,24 +40,30 @@ pub struct WindowsHostNodeSpec {}
 pub struct WindowsHostNodeStatus {
     /// The UID of the Node object the entries belong to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
     pub node_uid: Option<String>,
     /// The hardware or virtual machine identity the entries belong to; another value means the node was re-imaged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
     pub system_uuid: Option<String>,
     /// The boot the node was last seen in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
     pub boot_id: Option<String>,
     /// The Windows build of the node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
     pub windows_build: Option<String>,
     /// Whether a task asked for a reboot that has not happened yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reboot_required: Option<bool>,
     /// How many entries succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 2_147_483_647))]
     pub succeeded_tasks: Option<i32>,
     /// How many entries failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 2_147_483_647))]
     pub failed_tasks: Option<i32>,
     /// One entry per run-once task, the newest revision only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -61,23 +75,30 @@ pub struct WindowsHostNodeStatus {
 #[serde(rename_all = "camelCase")]
 pub struct LedgerEntry {
     /// The task as `namespace/name`.
+    #[schemars(length(max = 317))]
     pub task: String,
     /// The UID of the task, so that a task of the same name that is created later runs again.
+    #[schemars(length(max = 64))]
     pub task_uid: String,
     /// The revision that ran.
+    #[schemars(length(max = 253))]
     pub revision: String,
     /// How it ended.
     pub state: LedgerState,
     /// How many times it was tried.
+    #[schemars(range(min = 0, max = 2_147_483_647))]
     pub attempts: i32,
     /// The exit code of the program, where it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = i32::MIN, max = i32::MAX))]
     pub exit_code: Option<i32>,
     /// Why, as one word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
     pub reason: Option<String>,
     /// What the program last wrote, at most 1024 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
     pub message: Option<String>,
     /// When it started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -90,10 +111,12 @@ pub struct LedgerEntry {
     pub next_retry_time: Option<Time>,
     /// The boot in which the program asked for a reboot; while the node is still in it, the reboot is outstanding.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
     pub boot_id: Option<String>,
 }
 
-/// How a task ended on the node.
+/// How it ended. Failed: with `nextRetryTime` it is tried again. RebootPending: with a reboot-required code, and the node
+/// has not rebooted since.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LedgerState {
     /// It ended with a success code.

@@ -22,22 +22,67 @@ use crate::template::Template;
     namespaced,
     status = "WindowsHostTaskStatus",
     shortname = "wht",
+    category = "all",
     category = "hostprocess",
     derive = "PartialEq",
     selectable = ".spec.mode",
     selectable = ".spec.suspend",
     printcolumn(name = "Mode", type_ = "string", json_path = ".spec.mode"),
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
-    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
-    printcolumn(name = "Desired", type_ = "integer", json_path = ".status.desiredNodes"),
-    printcolumn(name = "Updated", type_ = "integer", json_path = ".status.updatedNodes"),
-    printcolumn(name = "Healthy", type_ = "integer", json_path = ".status.healthyNodes"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason"
+    ),
+    printcolumn(
+        name = "Desired",
+        type_ = "integer",
+        json_path = ".status.desiredNodes"
+    ),
+    printcolumn(
+        name = "Updated",
+        type_ = "integer",
+        json_path = ".status.updatedNodes"
+    ),
+    printcolumn(
+        name = "Healthy",
+        type_ = "integer",
+        json_path = ".status.healthyNodes"
+    ),
     printcolumn(name = "Failed", type_ = "integer", json_path = ".status.failedNodes"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(name = "Unreachable", type_ = "integer", json_path = ".status.unreachableNodes", priority = "1"),
-    printcolumn(name = "Waiting", type_ = "string", json_path = ".status.wave.waiting", priority = "1"),
-    printcolumn(name = "Revision", type_ = "string", json_path = ".status.updateRevision", priority = "1"),
-    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].message", priority = "1")
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    ),
+    printcolumn(
+        name = "Unreachable",
+        type_ = "integer",
+        json_path = ".status.unreachableNodes",
+        priority = "1"
+    ),
+    printcolumn(
+        name = "Waiting",
+        type_ = "string",
+        json_path = ".status.wave.waiting",
+        priority = "1"
+    ),
+    printcolumn(
+        name = "Revision",
+        type_ = "string",
+        json_path = ".status.updateRevision",
+        priority = "1"
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].message",
+        priority = "1"
+    )
 )]
 pub struct WindowsHostTaskSpec {
     /// How the program runs on a node. Daemon: as long as the node exists (a DaemonSet). RunOnce: to its end, once per
@@ -77,7 +122,9 @@ pub struct WindowsHostTaskSpec {
 }
 
 /// How the program runs on a node.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(
+    Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord,
+)]
 pub enum Mode {
     /// As long as the node exists.
     Daemon,
@@ -96,10 +143,12 @@ pub struct RunAs {
     /// An existing local group of the node: a temporary user that is a member of this group runs the container.
     /// Needs containerd 1.7 or newer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 104))]
     pub local_group: Option<String>,
 }
 
-/// A built-in Windows service account.
+/// A built-in service account. System has full control of the node; LocalService and NetworkService have few rights.
+/// Inherit takes the account containerd itself runs as (annotation `microsoft.com/hostprocess-inherit-user`).
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Account {
     /// `NT AUTHORITY\SYSTEM`
@@ -121,6 +170,7 @@ pub struct Placement {
     pub node_selector: Option<LabelSelector>,
     /// Windows builds, as in the node label `node.kubernetes.io/windows-build`, such as `10.0.20348`. Empty: any build.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(inner(length(max = 20)))]
     pub windows_builds: Vec<String>,
     /// Which taints are tolerated. WindowsPools (the default): the taints that the cloud vendors and common guides put on
     /// Windows pools (keys `os` and `node.kubernetes.io/os`). All: every taint. None: no taint.
@@ -136,7 +186,8 @@ pub struct Placement {
     pub include_unschedulable: Option<bool>,
 }
 
-/// Which taints are tolerated.
+/// Which taints are tolerated. WindowsPools (the default): the taints that the cloud vendors and common guides put on
+/// Windows pools (keys `os` and `node.kubernetes.io/os`). All: every taint. None: no taint.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tolerate {
     /// Every taint.
@@ -166,6 +217,7 @@ pub struct Inputs {
 #[serde(rename_all = "camelCase")]
 pub struct ConfigMapInput {
     /// The ConfigMap's name.
+    #[schemars(length(min = 1, max = 253))]
     pub name: String,
 }
 
@@ -174,6 +226,7 @@ pub struct ConfigMapInput {
 #[serde(rename_all = "camelCase")]
 pub struct SecretInput {
     /// The Secret's name.
+    #[schemars(length(min = 1, max = 253))]
     pub name: String,
     /// The Secret must exist, but a change of its content rolls nothing out (for tokens that are renewed often).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -190,16 +243,20 @@ pub struct Rollout {
     /// How many nodes may be disturbed at once: a number or a percentage of the desired nodes (rounded down, at least 1).
     /// Strict: a node that is unhealthy for any reason counts. Default 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("minimum" = 0, "maximum" = 100_000, "maxLength" = 4))]
     pub max_unavailable: Option<IntOrString>,
     /// How long a pod must be ready until its node counts as healthy, in seconds. Default 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 86_400))]
     pub min_ready_seconds: Option<i32>,
     /// After how many seconds without any progress the rollout counts as stuck. The clock stands still while the
     /// rollout is paused or suspended. Default 1800.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 604_800))]
     pub progress_deadline_seconds: Option<i32>,
     /// How many old revisions are kept as ControllerRevisions. Default 10.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100))]
     pub revision_history_limit: Option<i32>,
 }
 
@@ -210,15 +267,19 @@ pub struct Health {
     /// How many of the reachable nodes must be healthy at the update revision for Ready=True: a number or a percentage
     /// (rounded up). Default 100%.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("minimum" = 0, "maximum" = 100_000, "maxLength" = 4))]
     pub min_healthy: Option<IntOrString>,
     /// How many container restarts within `restartWindowSeconds` are accepted before the node counts as failed. Default 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1000))]
     pub max_restarts: Option<i32>,
     /// The window in which restarts are counted, in seconds. Default 600.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 86_400))]
     pub restart_window_seconds: Option<i32>,
     /// How long a pod may take to become ready, in seconds. Pulling a Windows image takes minutes. Default 1200.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 86_400))]
     pub start_grace_seconds: Option<i32>,
 }
 
@@ -228,10 +289,12 @@ pub struct Health {
 pub struct Job {
     /// After how many seconds a Job is stopped and counts as failed. Default: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 604_800))]
     pub active_deadline_seconds: Option<i64>,
     /// After how many seconds a finished Job is deleted. The result stays in the node's ledger (`kubectl get whn NODE`).
     /// Default 3600.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 31_536_000))]
     pub ttl_seconds_after_finished: Option<i32>,
     /// What the exit codes of the program mean.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -247,9 +310,11 @@ pub struct Job {
 pub struct ExitCodes {
     /// Codes that mean success. Default: 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1), inner(range(min = i32::MIN, max = i32::MAX)))]
     pub success: Option<Vec<i32>>,
     /// Codes that mean success once the node is rebooted, as Windows installers use them. Default: 3010 and 1641.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(inner(range(min = i32::MIN, max = i32::MAX)))]
     pub reboot_required: Option<Vec<i32>>,
 }
 
@@ -259,12 +324,15 @@ pub struct ExitCodes {
 pub struct Retry {
     /// How many times a failed node is tried again for one revision. Default 3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100))]
     pub limit: Option<i32>,
     /// The delay before the first retry, in seconds. Default 300.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 604_800))]
     pub initial_seconds: Option<i32>,
     /// The longest delay before a retry, in seconds. Default 86400.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 604_800))]
     pub max_seconds: Option<i32>,
 }
 
@@ -274,39 +342,51 @@ pub struct Retry {
 pub struct WindowsHostTaskStatus {
     /// The generation of the spec that this status describes; -1 until the operator has seen the task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = -1, max = 9_007_199_254_740_991i64))]
     pub observed_generation: Option<i64>,
     /// The last revision whose rollout was completed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
     pub stable_revision: Option<String>,
     /// The revision that the spec and the inputs ask for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
     pub update_revision: Option<String>,
     /// The update revision whose rollout missed its progress deadline. Cleared when it completes or the content changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
     pub failed_revision: Option<String>,
     /// How often a revision name was already taken by other content.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 2_147_483_647))]
     pub collision_count: Option<i32>,
     /// Nodes the task should run on, reachable or not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 2_147_483_647))]
     pub desired_nodes: Option<i32>,
     /// Nodes at the update revision (RunOnce: that finished it).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 2_147_483_647))]
     pub updated_nodes: Option<i32>,
     /// Nodes that are healthy at any revision (RunOnce: that finished the update revision successfully).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 2_147_483_647))]
     pub healthy_nodes: Option<i32>,
     /// Nodes that were started and are not yet healthy, finished or failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 2_147_483_647))]
     pub in_progress_nodes: Option<i32>,
     /// Nodes on which the update revision failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 2_147_483_647))]
     pub failed_nodes: Option<i32>,
     /// Desired nodes that do not answer. They are left out of the budget and of percentages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 2_147_483_647))]
     pub unreachable_nodes: Option<i32>,
     /// Reachable nodes that still wait for the update revision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 2_147_483_647))]
     pub pending_nodes: Option<i32>,
     /// When a node last changed its state in this rollout. The progress deadline counts from here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -327,10 +407,13 @@ pub struct WindowsHostTaskStatus {
 #[serde(rename_all = "camelCase")]
 pub struct WaveStatus {
     /// The wave's name; `default` is the whole fleet.
+    #[schemars(length(max = 63))]
     pub name: String,
     /// The wave's position, counted from 0.
+    #[schemars(range(min = 0, max = 1000))]
     pub index: i32,
     /// How many waves there are.
+    #[schemars(range(min = 0, max = 1000))]
     pub total: i32,
     /// When the wave's rollout began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -340,7 +423,8 @@ pub struct WaveStatus {
     pub waiting: Option<Waiting>,
 }
 
-/// What a rollout waits for.
+/// What the rollout waits for. Budget: as many nodes are disturbed as `maxUnavailable` allows. Paused: `rollout.paused`
+/// or `suspend` must be lifted.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waiting {
     /// For nodes in flight: as many nodes are disturbed as `maxUnavailable` allows.
@@ -354,19 +438,25 @@ pub enum Waiting {
 #[serde(rename_all = "camelCase")]
 pub struct NodeFailure {
     /// The node.
+    #[schemars(length(max = 253))]
     pub node: String,
     /// The revision that failed there.
+    #[schemars(length(max = 253))]
     pub revision: String,
     /// Why, as one word: ExitCode, DeadlineExceeded, CrashLoop, TooManyRestarts, NotReady, ImagePull, CreateContainer, ….
+    #[schemars(length(max = 128))]
     pub reason: String,
     /// The exit code of the program, where it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = i32::MIN, max = i32::MAX))]
     pub exit_code: Option<i32>,
     /// What the program last wrote, or what Kubernetes says, at most 256 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
     pub message: Option<String>,
     /// How many times it was tried (RunOnce).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 2_147_483_647))]
     pub attempts: Option<i32>,
     /// When it is tried again (RunOnce).
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -86,7 +86,7 @@ pub(super) fn decide(
         actions,
         tally,
         phase,
-        held_by_budget: candidates > started,
+        held_by_budget: settled && candidates > started,
         notes: Vec::new(),
     }
 }

@@ -37,7 +37,7 @@ pub(super) fn transitions(
         tell(
             false,
             Reason::RolloutStarted,
-            &format!("{update} goes to {} nodes", tally.desired),
+            &format!("rolling out {update} (nodes: {})", tally.desired),
             None,
         );
     }

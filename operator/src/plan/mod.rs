@@ -130,7 +130,7 @@ pub fn plan(desired: &Desired, observed: &Observed, now: Timestamp) -> Plan {
         held_by_budget,
         notes,
     } = decision;
-    let (phase, blocked) = match block(desired, observed, &tally) {
+    let (phase, blocked) = match block(desired, observed, &tally, &phase) {
         Some(block) => block,
         None => (phase, false),
     };
@@ -149,9 +149,11 @@ pub fn plan(desired: &Desired, observed: &Observed, now: Timestamp) -> Plan {
     )
     .unwrap_or(phase);
     let mut wake = tally.wake;
-    let creates_revision = actions
-        .iter()
-        .any(|action| matches!(action, Action::CreateRevision(_)));
+    let creates_revision = desired.mode == Mode::RunOnce
+        && actions
+            .iter()
+            .any(|action| matches!(action, Action::CreateRevision(_)));
+    let starts = actions.iter().any(Action::is_start);
     let facts = Facts {
         generation: desired.generation,
         deadline: desired.progress_deadline,
@@ -163,6 +165,7 @@ pub fn plan(desired: &Desired, observed: &Observed, now: Timestamp) -> Plan {
         tally: &tally,
         phase,
         held_by_budget,
+        starts,
         now,
     };
     let (status, deadline) = status::report(&facts);
@@ -183,7 +186,12 @@ pub fn plan(desired: &Desired, observed: &Observed, now: Timestamp) -> Plan {
 }
 
 /// What keeps the operator from working on the task at all (true), or Kubernetes from starting its pods (false).
-fn block(desired: &Desired, observed: &Observed, tally: &Tally) -> Option<(Phase, bool)> {
+fn block(
+    desired: &Desired,
+    observed: &Observed,
+    tally: &Tally,
+    phase: &Phase,
+) -> Option<(Phase, bool)> {
     if desired.suspend {
         return Some((Phase::Suspended, true));
     }
@@ -216,7 +224,10 @@ fn block(desired: &Desired, observed: &Observed, tally: &Tally) -> Option<(Phase
             true,
         ));
     }
-    let message = observed.failed_create.clone()?;
+    let message = observed
+        .failed_create
+        .clone()
+        .filter(|_| *phase != Phase::Paused)?;
     let enough =
         needed(desired.min_healthy, tally.base) <= tally.base - tally.lost - tally.without_pod;
     let finished = tally.finished && enough;
@@ -246,6 +257,20 @@ pub fn invalid(
 }
 
 impl Action {
+    /// Whether it sets a node or the template in motion.
+    fn is_start(&self) -> bool {
+        match self {
+            Self::ApplyDaemonSet(_) | Self::DeletePod { .. } | Self::CreateJob(_) => true,
+            Self::CheckDaemonSet(_)
+            | Self::CheckJob(_)
+            | Self::CreateRevision(_)
+            | Self::RenumberRevision { .. }
+            | Self::DeleteRevision { .. }
+            | Self::RecordResult { .. }
+            | Self::Publish(_) => false,
+        }
+    }
+
     /// Whether the API server may refuse it for what the task asks for.
     fn is_child_write(&self) -> bool {
         match self {

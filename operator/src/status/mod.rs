@@ -59,6 +59,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) tally: &'a Tally,
     pub(crate) phase: Phase,
     pub(crate) held_by_budget: bool,
+    /// Whether this pass starts something: then it is not stuck, however long it rested.
+    pub(crate) starts: bool,
     pub(crate) now: Timestamp,
 }
 
@@ -132,7 +134,7 @@ pub(crate) fn report(facts: &Facts<'_>) -> (WindowsHostTaskStatus, Option<Timest
         facts.deadline,
     );
     let runs = facts.phase == Phase::Rolling && tally.base > 0;
-    let exceeded = runs && deadline <= facts.now;
+    let exceeded = runs && !facts.starts && deadline <= facts.now;
     if exceeded {
         status.failed_revision = Some((*update).to_owned());
     }
@@ -141,7 +143,7 @@ pub(crate) fn report(facts: &Facts<'_>) -> (WindowsHostTaskStatus, Option<Timest
         status.failed_revision = None;
     }
     status.conditions = conditions(facts, exceeded, now);
-    (status, (runs && !exceeded).then_some(deadline))
+    (status, (runs && deadline > facts.now).then_some(deadline))
 }
 
 /// Whether a node changed its state in this rollout, or work begins again.
@@ -226,7 +228,7 @@ fn conditions(
             let needed = needed(facts.min_healthy, facts.tally.base);
             set.stalled(
                 Reason::Degraded,
-                &format!("{needed} healthy nodes are needed; {counts}"),
+                &format!("healthy nodes needed: {needed}; {counts}"),
             );
         }
     }

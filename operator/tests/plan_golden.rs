@@ -1,0 +1,166 @@
+//! One situation per file in `fixtures/plan`, and exactly what is planned and reported in it. A new file is a new test;
+//! `UPDATE_GOLDEN=1` writes the outcomes.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a golden fails by panicking"
+)]
+
+#[path = "support/situation.rs"]
+mod situation;
+#[path = "support/task.rs"]
+mod task;
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use hosttask_crds::label;
+use hosttask_operator::plan::{Action, Plan, plan};
+use situation::{CONTENTS, Situation, name};
+
+/// Between the situation and its outcome.
+const BORDER: &str = "\n---\n";
+
+#[test]
+fn every_situation_has_the_outcome_that_stands_in_its_file() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/plan");
+    let mut files: Vec<_> = std::fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.sort();
+    let update = std::env::var_os("UPDATE_GOLDEN").is_some();
+    let mut differ = String::new();
+    for file in &files {
+        let text = std::fs::read_to_string(file).unwrap();
+        let (given, expected) = text.split_once(BORDER).unwrap_or((text.trim_end(), ""));
+        let got = outcome(&Situation::parse(given));
+        if update {
+            std::fs::write(file, format!("{given}{BORDER}{got}")).unwrap();
+        } else if expected != got {
+            let name = file.file_name().unwrap().display();
+            writeln!(differ, "== {name}\nexpected:\n{expected}\ngot:\n{got}").unwrap();
+        }
+    }
+    assert!(files.len() >= 20, "{} situations", files.len());
+    assert!(differ.is_empty(), "{differ}");
+}
+
+/// What is planned and reported, with revisions by the content they are of.
+fn outcome(situation: &Situation) -> String {
+    let (desired, mut observed) = (situation.desired(), situation.observed());
+    let plan = plan(&desired, &observed, situation.now);
+    let ready = plan
+        .status
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == "Ready")
+        .unwrap();
+    let read = task::kstatus(&plan.status, desired.generation);
+    assert_eq!(read, task::by_table(&ready.reason), "{}", situation.about);
+    // The same facts once more, with the status that was written: nothing new to say.
+    observed.status = plan.status.clone();
+    let again = hosttask_operator::plan::plan(&desired, &observed, situation.now);
+    assert_eq!(
+        again.status, plan.status,
+        "{}: the status does not rest",
+        situation.about
+    );
+    let mut text = short(&plan, read);
+    for content in CONTENTS {
+        text = text.replace(&name(content), &format!("rev:{content}"));
+    }
+    text
+}
+
+fn short(plan: &Plan, kstatus: &str) -> String {
+    let mut text = String::from("actions:\n");
+    for action in &plan.actions {
+        writeln!(text, "- {}", describe(action)).unwrap();
+    }
+    let requeue = plan
+        .requeue
+        .map_or("never".to_owned(), |after| format!("{} s", after.as_secs()));
+    writeln!(text, "requeue: {requeue}\nkstatus: {kstatus}\nstatus:").unwrap();
+    for line in serde_saphyr::to_string(&plan.status).unwrap().lines() {
+        writeln!(text, "  {line}").unwrap();
+    }
+    text
+}
+
+fn describe(action: &Action) -> String {
+    match action {
+        Action::CheckDaemonSet(daemon_set) | Action::ApplyDaemonSet(daemon_set) => {
+            let verb = if matches!(action, Action::CheckDaemonSet(_)) {
+                "CheckDaemonSet"
+            } else {
+                "ApplyDaemonSet"
+            };
+            let labels = daemon_set
+                .spec
+                .template
+                .metadata
+                .as_ref()
+                .and_then(|meta| meta.labels.as_ref());
+            format!(
+                "{verb} {}",
+                labels
+                    .and_then(|labels| labels.get(label::REVISION))
+                    .unwrap()
+            )
+        }
+        Action::CheckJob(job) | Action::CreateJob(job) => {
+            let verb = if matches!(action, Action::CheckJob(_)) {
+                "CheckJob"
+            } else {
+                "CreateJob"
+            };
+            let of = |from: &Option<std::collections::BTreeMap<String, String>>, key| {
+                from.as_ref().and_then(|map| map.get(key)).cloned().unwrap()
+            };
+            let node = of(&job.metadata.annotations, label::NODE);
+            format!(
+                "{verb} {node} attempt {}",
+                of(&job.metadata.labels, label::ATTEMPT)
+            )
+        }
+        Action::CreateRevision(created) => {
+            format!(
+                "CreateRevision {} number {}",
+                created.metadata.name.as_ref().unwrap(),
+                created.revision.unwrap()
+            )
+        }
+        Action::RenumberRevision { name, number, .. } => {
+            format!("RenumberRevision {name} number {number}")
+        }
+        Action::DeleteRevision { name, .. } => format!("DeleteRevision {name}"),
+        Action::DeletePod { name, .. } => format!("DeletePod {name}"),
+        Action::RecordResult { node, entry } => {
+            let retry = entry
+                .next_retry_time
+                .as_ref()
+                .map_or("none".to_owned(), |time| time.0.to_string());
+            format!(
+                "RecordResult {node} {:?} {} attempt {} exit {:?} retry {retry}",
+                entry.state,
+                entry.reason.as_deref().unwrap_or_default(),
+                entry.attempts,
+                entry.exit_code
+            )
+        }
+        Action::Publish(note) => {
+            let kind = if note.warning { "Warning" } else { "Normal" };
+            let node = note
+                .node
+                .as_ref()
+                .map(|node| format!(" [{node}]"))
+                .unwrap_or_default();
+            format!(
+                "Publish {kind} {}{node} {}",
+                note.reason.as_str(),
+                note.note
+            )
+        }
+    }
+}

@@ -150,8 +150,7 @@ impl Engine {
             };
             Box::new(move |engine: &mut Self| {
                 for uid in uids {
-                    engine.step(&uid);
-                    engine.resend(&uid);
+                    engine.reassert(&uid);
                 }
                 answer(done, outcome.map(|()| vec![node]).map_err(FleetError::from));
             }) as NodeOutcome
@@ -240,6 +239,11 @@ impl Engine {
             .iter()
             .map(|machine| machine.facts.name.clone())
             .collect();
+        for machine in &machines {
+            // Known before it is registered: its first pods may be seen before the answer.
+            self.hosts
+                .insert(machine.facts.name.clone(), Host::silent(machine.clone()));
+        }
         let (client, seconds) = (self.client.clone(), self.options.lease_seconds());
         self.node_work.spawn(async move {
             let mut registered = Vec::new();
@@ -247,13 +251,17 @@ impl Engine {
             for machine in machines {
                 match api::register(&client, &machine, seconds).await {
                     Ok(uid) => registered.push((machine, uid)),
-                    Err(error) => failure = Some(error),
+                    Err(error) => failure = Some((machine.facts.name, error)),
                 }
             }
             Box::new(move |engine: &mut Self| {
                 for (machine, uid) in registered {
                     engine.host_joined(machine, uid);
                 }
+                let failure = failure.map(|(name, error)| {
+                    engine.hosts.remove(&name);
+                    error
+                });
                 answer(done, failure.map_or(Ok(names), |error| Err(error.into())));
             }) as NodeOutcome
         });
@@ -268,17 +276,16 @@ impl Engine {
             .pick(self.options.seed, &[&name, "lease"]);
         self.timers
             .insert((later(Timestamp::now(), share), Timer::Lease(name.clone())));
-        let pods = std::collections::BTreeSet::new();
-        self.hosts.insert(
-            name,
-            Host {
-                machine,
-                uid,
-                alive: true,
-                coming_up: None,
-                pods,
-            },
-        );
+        let host = self
+            .hosts
+            .entry(name)
+            .or_insert_with(|| Host::silent(machine));
+        host.uid = uid;
+        host.alive = true;
+        let uids: Vec<String> = host.pods.iter().cloned().collect();
+        for uid in uids {
+            self.step(&uid);
+        }
     }
 
     fn remove(&mut self, node: &str, done: Acknowledge) {

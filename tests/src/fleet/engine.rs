@@ -51,6 +51,19 @@ pub(super) struct Host {
     pub(super) pods: BTreeSet<String>,
 }
 
+impl Host {
+    /// A machine that does not answer yet.
+    pub(super) fn silent(machine: Machine) -> Self {
+        Self {
+            machine,
+            uid: String::new(),
+            alive: false,
+            coming_up: None,
+            pods: BTreeSet::new(),
+        }
+    }
+}
+
 /// What a node does while it is down.
 pub(super) struct ComingUp {
     pub(super) installs: bool,
@@ -278,6 +291,20 @@ impl Engine {
             }
         }
         self.count(|stats| stats.runs(node, pod.task(), uid, has_process));
+    }
+
+    /// The pod is reported as the node sees it, whatever others wrote while the node was silent.
+    pub(super) fn reassert(&mut self, uid: &str) {
+        let Some(slot) = self.slots.get_mut(uid) else {
+            return;
+        };
+        if let Some(state) = &mut slot.state {
+            machine::reassert(state, &slot.pod, Timestamp::now());
+        }
+        slot.reported = None;
+        self.step(uid);
+        // A request that waited when the node died would wait for ever.
+        self.queue.push_back(Timer::Retry(uid.to_owned()));
     }
 
     /// Every pod has its next step: the script has changed.

@@ -72,3 +72,19 @@ fn a_pod_that_another_process_ran_goes_on_counting_its_restarts() {
         ("running", 4)
     );
 }
+
+#[test]
+fn a_condition_that_others_changed_while_the_node_was_silent_begins_anew() {
+    let mut bench = Bench::new(pod(json!({})), "rules: []");
+    bench.run(100.0);
+    bench.pod.report.conditions = serde_json::from_value(json!([
+        {"type": "Ready", "status": "False", "lastTransitionTime": "1970-01-01T00:01:00Z"},
+        {"type": "Initialized", "status": "True", "lastTransitionTime": "1970-01-01T00:00:00Z"},
+    ]))
+    .unwrap();
+    let state = bench.state.as_mut().unwrap();
+    super::machine::reassert(state, &bench.pod, bench.now);
+    bench.step();
+    assert_eq!(bench.condition("Ready"), ("True".to_owned(), 100));
+    assert_eq!(bench.condition("Initialized"), ("True".to_owned(), 0));
+}

@@ -85,6 +85,16 @@ pub(super) fn after_loss(
     state
 }
 
+/// The pod after its node was silent: a condition that others have changed meanwhile holds again since `now`.
+pub(super) fn reassert(state: &mut PodState, pod: &PodView, now: Timestamp) {
+    for reported in &pod.report.conditions {
+        let known = state.conditions.get_mut(reported.type_.as_str());
+        if let Some(known) = known.filter(|known| known.holds != (reported.status == "True")) {
+            known.since = now;
+        }
+    }
+}
+
 fn init_policy(spec: &ContainerView, pod: RestartPolicy) -> RestartPolicy {
     match (spec.restart_policy, pod) {
         (Some(RestartPolicy::Always), _) => RestartPolicy::Always,

@@ -48,11 +48,6 @@ impl Engine {
         });
     }
 
-    /// The pod's waiting request is made: its node was dead when its turn came.
-    pub(super) fn resend(&mut self, uid: &str) {
-        self.queue.push_back(Timer::Retry(uid.to_owned()));
-    }
-
     /// Hands out waiting writes while there is room.
     pub(super) fn hand_out(&mut self) {
         while self.flight.len() < self.options.writers {

@@ -82,7 +82,9 @@ impl Bench {
     /// Creates a pod straight on a node: what the kubelet refuses is not for the scheduler to see.
     pub(crate) async fn create_pod(&self, name: &str, node: &str, extra: Value) -> Pod {
         let mut spec = spec(extra);
-        spec["nodeName"] = json!(node);
+        if let Some(spec) = spec.as_object_mut() {
+            spec.insert("nodeName".to_owned(), json!(node));
+        }
         let pod = json!({"metadata": {"name": name, "labels": {"hosttask.dev/task": name}}, "spec": spec});
         let pod: Pod = serde_json::from_value(pod).unwrap();
         let made = until("the namespace's service account", LIMIT, || async {
@@ -140,7 +142,10 @@ impl Bench {
                 .list(&ListParams::default().labels(labels))
                 .await;
             let pods = pods.map_err(|error| error.to_string())?;
-            pods.items.into_iter().next().ok_or("none".to_owned())
+            pods.items
+                .into_iter()
+                .next()
+                .ok_or_else(|| "none".to_owned())
         });
         found.await.unwrap()
     }

@@ -8,7 +8,6 @@
 mod permissions;
 mod validated;
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -274,25 +273,42 @@ fn the_image_of_the_operator_has_the_version_of_the_workspace() {
     assert_eq!(pod.containers[0].image.as_deref(), Some(image));
 }
 
-/// What `kubectl kustomize` prints for a folder, as `Kind name` in order of the words.
-fn built(folder: &Path) -> Vec<String> {
+/// What `kubectl kustomize` prints for a folder.
+fn build(folder: &Path) -> Vec<Document> {
     let programs = hosttask_setup::control_plane::programs(&mut |line| println!("{line}")).unwrap();
-    let output = Command::new(programs.kubectl)
-        .arg("kustomize")
-        .arg(folder)
-        .output()
-        .unwrap();
+    let mut command = Command::new(programs.kubectl);
+    let output = command.arg("kustomize").arg(folder).output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{}: {errors}", folder.display());
     // kustomize warns about deprecated fields there.
     assert_eq!(errors, "", "{}", folder.display());
-    let documents = manifest::parse(folder, &String::from_utf8(output.stdout).unwrap()).unwrap();
-    let mut names: Vec<_> = documents
+    manifest::parse(folder, &String::from_utf8(output.stdout).unwrap()).unwrap()
+}
+
+/// Objects as `Kind name`, in order of the words.
+fn names(objects: &[Document]) -> Vec<String> {
+    let mut names: Vec<_> = objects
         .iter()
         .map(|it| format!("{} {}", it.kind(), it.name()))
         .collect();
     names.sort();
     names
+}
+
+/// Builds an overlay somewhere else; in `text`, `CONFIG` stands for the path to our folder.
+fn overlay(text: &str) -> Vec<Document> {
+    let kept = tempfile::tempdir().unwrap();
+    let folder = kept.path().canonicalize().unwrap();
+    // kustomize takes relative paths only.
+    let up = "../".repeat(folder.components().count() - 1);
+    let config = config("").canonicalize().unwrap();
+    let config = format!("{up}{}", config.strip_prefix("/").unwrap().display());
+    fs::write(
+        folder.join("kustomization.yaml"),
+        text.replace("CONFIG", &config),
+    )
+    .unwrap();
+    build(&folder)
 }
 
 #[test]
@@ -313,22 +329,25 @@ fn one_folder_installs_everything() {
         "Service hosttask-operator-metrics",
         "ServiceAccount hosttask-operator",
     ];
-    assert_eq!(built(&config("default")), everything);
+    assert_eq!(names(&build(&config("default"))), everything);
 }
 
 #[test]
 fn the_network_policy_is_added_by_an_overlay() {
-    let overlay = tempfile::tempdir().unwrap();
-    let folder = overlay.path().canonicalize().unwrap();
-    // kustomize takes relative paths only.
-    let up = "../".repeat(folder.components().count() - 1);
-    let config = config("").canonicalize().unwrap();
-    let config = config.strip_prefix("/").unwrap().display();
-    let mut text = String::new();
-    writeln!(text, "resources: [{up}{config}/operator]").unwrap();
-    writeln!(text, "components: [{up}{config}/network-policy]").unwrap();
-    fs::write(folder.join("kustomization.yaml"), text).unwrap();
-    assert!(built(&folder).contains(&"NetworkPolicy hosttask-operator".to_owned()));
+    let found = overlay("resources: [CONFIG/operator]\ncomponents: [CONFIG/network-policy]\n");
+    assert!(names(&found).contains(&"NetworkPolicy hosttask-operator".to_owned()));
+}
+
+#[test]
+fn an_overlay_chooses_the_version_of_a_recipe() {
+    let images = "images: [{ name: sigwindowstools/kube-proxy, newTag: v0 }]";
+    let found = overlay(&format!(
+        "resources: [CONFIG/recipes/kube-proxy]\n{images}\n"
+    ));
+    let image = found[0]
+        .value
+        .pointer("/spec/template/spec/containers/0/image");
+    assert_eq!(image.unwrap(), "sigwindowstools/kube-proxy:v0");
 }
 
 #[test]
@@ -342,19 +361,14 @@ fn samples_and_recipes_build_with_every_file_in_them() {
         .map(|entry| entry.unwrap().path());
     folders.extend(recipes.filter(|path| path.is_dir()));
     for folder in folders {
-        let mut written: Vec<_> = manifest::objects(&folder)
-            .unwrap()
-            .iter()
-            .map(|it| format!("{} {}", it.kind(), it.name()))
-            .collect();
+        let mut written = names(&manifest::objects(&folder).unwrap());
         if folder.ends_with("windows-exporter") {
             // Needs the Prometheus operator, and so is a folder of its own.
             written.retain(|name| !name.starts_with("PodMonitor"));
         }
-        written.sort();
-        assert_eq!(built(&folder), written, "{}", folder.display());
+        assert_eq!(names(&build(&folder)), written, "{}", folder.display());
     }
-    let all = built(&config("recipes"));
+    let all = names(&build(&config("recipes")));
     assert_eq!(
         all.iter()
             .filter(|name| name.starts_with("WindowsHostTask"))

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::error::SetupError;
+use crate::fingerprint::fingerprint;
 use crate::go::Go;
 use crate::version::Version;
 
@@ -220,53 +221,6 @@ fn kubernetes_version(go_mod: &str) -> Option<&str> {
     })
 }
 
-/// Names the build: the same sources, Go version and arguments give the same 16 hexadecimal digits.
-fn fingerprint(
-    sources: &Path,
-    go_version: &str,
-    arguments: &[OsString],
-) -> Result<String, SetupError> {
-    let reading = || SetupError::io(format!("read {}", sources.display()));
-    let mut files = fs::read_dir(sources)
-        .and_then(|entries| {
-            entries
-                .map(|entry| entry.map(|e| e.path()))
-                .collect::<Result<Vec<_>, _>>()
-        })
-        .map_err(reading())?;
-    files.retain(|file| {
-        file.extension()
-            .is_some_and(|end| end == "go" || end == "mod" || end == "sum")
-    });
-    files.sort();
-    let mut hash = Fnv::new();
-    for file in &files {
-        hash.add(file.file_name().unwrap_or_default().as_encoded_bytes());
-        hash.add(&fs::read(file).map_err(reading())?);
-    }
-    hash.add(go_version.as_bytes());
-    for argument in arguments {
-        hash.add(argument.as_encoded_bytes());
-    }
-    Ok(format!("{:016x}", hash.0))
-}
-
-/// FNV-1a, 64 bits: stable over Rust releases, which the standard library's hasher does not promise.
-struct Fnv(u64);
-
-impl Fnv {
-    const fn new() -> Self {
-        Self(0xcbf2_9ce4_8422_2325)
-    }
-
-    fn add(&mut self, bytes: &[u8]) {
-        // The length first, so that no two lists of parts read as the same stream.
-        for byte in (bytes.len() as u64).to_le_bytes().iter().chain(bytes) {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    }
-}
-
 /// Removes builds of other sources that nobody has used for a day.
 ///
 /// Not at once: another clone with other sources may be running its cluster from there.
@@ -284,5 +238,118 @@ fn remove_old_builds(base: &Path, current: &Path) {
             // A folder that cannot be removed costs space, nothing else.
             let _ = fs::remove_dir_all(&folder);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    /// A folder with scripts that print versions; removed at the end.
+    struct Machine(PathBuf);
+
+    impl Machine {
+        fn new(name: &str) -> Self {
+            let folder =
+                std::env::temp_dir().join(format!("hosttask-{name}-{}", std::process::id()));
+            fs::create_dir_all(&folder).unwrap();
+            Self(folder)
+        }
+
+        fn add(&self, folder: &str, programs: &[&str], version: &str) -> PathBuf {
+            let folder = self.0.join(folder);
+            fs::create_dir_all(&folder).unwrap();
+            for program in programs {
+                let path = folder.join(program);
+                fs::write(&path, format!("#!/bin/sh\necho Kubernetes {version}\n")).unwrap();
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+            }
+            folder
+        }
+    }
+
+    impl Drop for Machine {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    const SERVERS: [&str; 3] = [
+        "kube-apiserver",
+        "kube-controller-manager",
+        "kube-scheduler",
+    ];
+
+    #[test]
+    fn installed_servers_are_taken_together_from_the_first_folder_that_is_new_enough() {
+        let machine = Machine::new("together");
+        let halves = machine.add("halves", &["kube-apiserver", "kube-scheduler"], "v1.37.0");
+        let old = machine.add("old", &SERVERS, "v1.33.9");
+        let good = machine.add("good", &SERVERS, "v1.34.0");
+        let later = machine.add("later", &SERVERS, "v1.40.0");
+        let tools = machine.add("tools", &["kubectl", "etcd"], "v3.5.1");
+
+        let all = [
+            halves.clone(),
+            old.clone(),
+            good.clone(),
+            later,
+            tools.clone(),
+        ];
+        let found = installed(&all).unwrap();
+        assert_eq!(found.kube_apiserver, good.join("kube-apiserver"));
+        assert_eq!(
+            found.kube_controller_manager,
+            good.join("kube-controller-manager")
+        );
+        assert_eq!(found.kube_scheduler, good.join("kube-scheduler"));
+        assert_eq!(
+            (found.etcd, found.kubectl),
+            (tools.join("etcd"), tools.join("kubectl"))
+        );
+
+        assert_eq!(installed(&[halves, old, tools.clone()]), None);
+        assert_eq!(
+            installed(std::slice::from_ref(&good)),
+            None,
+            "without etcd and kubectl"
+        );
+
+        let stale = machine.add("stale", &["kubectl"], "v1.32.4-dispatcher");
+        let newer = machine.add("newer", &["kubectl"], "v1.37.0");
+        machine.add("tools", &["etcd"], "3.4.0");
+        fs::remove_file(tools.join("kubectl")).unwrap();
+        assert_eq!(
+            installed(&[stale.clone(), good.clone(), newer.clone(), tools.clone()]),
+            None
+        );
+        machine.add("tools", &["etcd"], "3.6.0");
+        assert_eq!(
+            installed(&[stale, good, newer.clone(), tools])
+                .unwrap()
+                .kubectl,
+            newer.join("kubectl")
+        );
+    }
+
+    #[test]
+    fn the_version_stamp_is_the_one_that_go_mod_requires() {
+        let arguments = build_arguments(&sources(), false).unwrap();
+        let text = arguments.last().unwrap().to_string_lossy().into_owned();
+        assert!(
+            text.contains("version.gitVersion=v1.") && !text.contains("gitMinor=0 "),
+            "{text}"
+        );
+        assert_eq!(
+            kubernetes_version("require k8s.io/kubernetes v1.2.3\n"),
+            Some("v1.2.3")
+        );
+        assert_eq!(
+            kubernetes_version("\tk8s.io/kubernetes v1.2.4 // x\n"),
+            Some("v1.2.4")
+        );
+        assert_eq!(kubernetes_version("k8s.io/kubernetes-csi v1.2.4\n"), None);
     }
 }

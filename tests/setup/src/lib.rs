@@ -2,6 +2,7 @@
 
 pub mod control_plane;
 mod error;
+mod fingerprint;
 mod go;
 pub mod version;
 

@@ -11,15 +11,30 @@
 //!
 //! Decisions are pure functions over plain data; reading and writing at the edges decides nothing.
 
+pub mod apply;
+pub mod args;
 pub mod build;
+pub mod client;
 pub mod desired;
+pub mod error;
+pub mod event;
 pub mod index;
-pub(crate) mod inputs;
+pub mod leader;
+pub mod ledger;
+pub mod log;
+pub mod metrics;
 pub mod observe;
 pub mod observed;
 pub mod placement;
 pub mod plan;
+pub mod process;
+pub(crate) mod inputs;
+pub mod queue;
+pub mod reconcile;
+pub mod report;
 pub mod revision;
+pub mod run;
+pub mod server;
 pub mod status;
 pub mod validate;
 pub mod watch;

@@ -1,0 +1,406 @@
+//! `apply`: carries out a plan, one write after the other. Nothing is decided here: what needs an `if` about the fleet
+//! belongs into `plan`. What is handled here is that a write may have happened before and its answer was lost.
+
+use std::fmt;
+
+use hosttask_crds::Reason;
+use hosttask_crds::label::{FIELD_MANAGER, NODE_UID};
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet};
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::{Client, ResourceExt};
+use serde_json::json;
+
+use crate::client::Withheld;
+use crate::desired::TaskKey;
+use crate::error::{Cause, cause_of, refusal, withheld};
+use crate::event::Events;
+use crate::index::{Expectation, Index, Key, Ticket};
+use crate::plan::Action;
+use crate::queue::driver::SharedQueue;
+use crate::status::Rejection;
+
+/// A kind of write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// Dry run of a DaemonSet.
+    CheckDaemonSet,
+    /// Dry run of a Job.
+    CheckJob,
+    /// A new ControllerRevision.
+    CreateRevision,
+    /// A new number for a ControllerRevision.
+    RenumberRevision,
+    /// A ControllerRevision goes.
+    DeleteRevision,
+    /// Server-side apply of a DaemonSet.
+    ApplyDaemonSet,
+    /// A pod goes.
+    DeletePod,
+    /// A new Job.
+    CreateJob,
+    /// A new ledger object.
+    CreateLedger,
+    /// A ledger object gets another owner.
+    AdoptLedger,
+    /// The status of a ledger object.
+    WriteLedger,
+}
+
+impl fmt::Display for Write {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::CheckDaemonSet => "check DaemonSet",
+            Self::CheckJob => "check Job",
+            Self::CreateRevision => "create ControllerRevision",
+            Self::RenumberRevision => "renumber ControllerRevision",
+            Self::DeleteRevision => "delete ControllerRevision",
+            Self::ApplyDaemonSet => "apply DaemonSet",
+            Self::DeletePod => "delete Pod",
+            Self::CreateJob => "create Job",
+            Self::CreateLedger => "create WindowsHostNode",
+            Self::AdoptLedger => "set the owner of WindowsHostNode",
+            Self::WriteLedger => "write the status of WindowsHostNode",
+        })
+    }
+}
+
+impl Write {
+    /// The object as a condition names it.
+    fn child(self) -> &'static str {
+        match self {
+            Self::CheckDaemonSet | Self::ApplyDaemonSet => "DaemonSet",
+            Self::CheckJob | Self::CreateJob => "Job",
+            Self::CreateRevision | Self::RenumberRevision | Self::DeleteRevision => {
+                "ControllerRevision"
+            }
+            Self::DeletePod => "Pod",
+            Self::CreateLedger | Self::AdoptLedger | Self::WriteLedger => "WindowsHostNode",
+        }
+    }
+}
+
+/// Why a write did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The API server did not take it, or could not be asked.
+    #[error("failed to {what} {name}")]
+    Write {
+        /// The kind of write.
+        what: Write,
+        /// The object's name.
+        name: String,
+        /// Why.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// An object of that name exists and is not this task's.
+    #[error("failed to {what} {name}: it exists and is controlled by {owner}")]
+    NameConflict {
+        /// The kind of write.
+        what: Write,
+        /// The object's name.
+        name: String,
+        /// Who controls it.
+        owner: String,
+    },
+}
+
+impl Error {
+    fn write(what: Write, name: &str, source: kube::Error) -> Self {
+        Self::Write {
+            what,
+            name: name.to_owned(),
+            source: Box::new(source),
+        }
+    }
+
+    /// Why, as one word.
+    pub fn cause(&self) -> Cause {
+        match self {
+            Self::Write { source, .. } => cause_of(source),
+            Self::NameConflict { .. } => Cause::NameConflict,
+        }
+    }
+
+    /// The client's error, where it is one.
+    pub fn client_error(&self) -> Option<&kube::Error> {
+        match self {
+            Self::Write { source, .. } => Some(source),
+            Self::NameConflict { .. } => None,
+        }
+    }
+
+    /// What it means for the status of the task, where the task has to change for it to succeed.
+    pub fn rejection(&self) -> Option<Rejection> {
+        match self {
+            Self::Write { what, name, source } if self.cause() == Cause::Refused => {
+                let kube::Error::Api(status) = source.as_ref() else {
+                    return None;
+                };
+                let (reason, message) = refusal(&format!("the {} {name}", what.child()), status);
+                Some(Rejection { reason, message })
+            }
+            Self::NameConflict { what, name, owner } => {
+                let message = format!(
+                    "{} {name} exists and is controlled by {owner}; delete it or give the task another name",
+                    what.child()
+                );
+                Some(Rejection {
+                    reason: Reason::NameConflict,
+                    message,
+                })
+            }
+            Self::Write { .. } => None,
+        }
+    }
+}
+
+/// Carries out the plans of one task.
+pub struct Applier<'a> {
+    /// The way to the API server.
+    pub client: &'a Client,
+    /// Learns of every write.
+    pub index: &'a Index,
+    /// Gets the ledgers that have something to write.
+    pub queue: &'a SharedQueue<Key>,
+    /// Publishes events.
+    pub events: &'a Events,
+    /// The task.
+    pub key: &'a TaskKey,
+    /// Its UID.
+    pub uid: &'a str,
+    /// The local clock.
+    pub clock: fn() -> Timestamp,
+}
+
+impl fmt::Debug for Applier<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Applier")
+            .field("key", self.key)
+            .field("uid", &self.uid)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Applier<'_> {
+    /// One write. On an error the rest of the plan must not be carried out: it was decided on this one's success.
+    pub async fn apply(&self, action: &Action) -> Result<(), Error> {
+        match action {
+            Action::CheckDaemonSet(set) => self
+                .apply_daemon_set(set, Write::CheckDaemonSet)
+                .await
+                .map(drop),
+            Action::CheckJob(job) => self.check_job(job).await,
+            Action::CreateRevision(revision) => self.create_revision(revision).await,
+            Action::RenumberRevision { name, uid, number } => {
+                self.renumber(name, uid, *number).await
+            }
+            Action::DeleteRevision { name, uid } => self.delete_revision(name, uid).await,
+            Action::ApplyDaemonSet(set) => {
+                let applied = self.apply_daemon_set(set, Write::ApplyDaemonSet).await?;
+                self.expect(Expectation::daemon_set(&applied));
+                Ok(())
+            }
+            Action::DeletePod {
+                name,
+                uid,
+                resource_version,
+                ..
+            } => self.delete_pod(name, uid, resource_version).await,
+            Action::CreateJob(job) => self.create_job(job).await,
+            Action::RecordResult { node, entry } => {
+                self.index.record(node, entry.as_ref().clone());
+                self.queue.add(Key::Node(node.clone()));
+                Ok(())
+            }
+            Action::Publish(note) => {
+                self.events.publish(self.key, self.uid, note).await;
+                Ok(())
+            }
+        }
+    }
+
+    async fn apply_daemon_set(&self, set: &DaemonSet, what: Write) -> Result<DaemonSet, Error> {
+        let name = set.name_any();
+        let params = PatchParams {
+            dry_run: what == Write::CheckDaemonSet,
+            ..PatchParams::apply(FIELD_MANAGER).force()
+        };
+        self.api::<DaemonSet>()
+            .patch(&name, &params, &Patch::Apply(set))
+            .await
+            .map_err(|e| Error::write(what, &name, e))
+    }
+
+    async fn check_job(&self, job: &Job) -> Result<(), Error> {
+        let params = PostParams {
+            dry_run: true,
+            field_manager: Some(FIELD_MANAGER.into()),
+        };
+        match self.api::<Job>().create(&params, job).await {
+            Err(error) if !is_taken(&error) => {
+                Err(Error::write(Write::CheckJob, &job.name_any(), error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn create_job(&self, job: &Job) -> Result<(), Error> {
+        let (api, name) = (self.api::<Job>(), job.name_any());
+        // Remembered before it is sent: this future may be dropped, and the connection may break, after the server acted.
+        let ticket = self.expect(Expectation::job(job));
+        let created = match api.create(&post(), job).await {
+            Err(error) if is_taken(&error) => api.get(&name).await,
+            result => result,
+        };
+        let created =
+            created.map_err(|error| self.failed(&ticket, Write::CreateJob, &name, error))?;
+        let same_node = created.annotations().get(NODE_UID) == job.annotations().get(NODE_UID);
+        if !same_node || controller(&created.metadata) != controller(&job.metadata) {
+            self.index.withdraw(&ticket);
+            return Err(Error::NameConflict {
+                what: Write::CreateJob,
+                name,
+                owner: owner(&created.metadata),
+            });
+        }
+        self.expect(Expectation::job(&created));
+        Ok(())
+    }
+
+    fn expect(&self, expectation: Expectation) -> Ticket {
+        self.index
+            .expect(self.key, self.uid, expectation, (self.clock)())
+    }
+
+    /// A write failed. Only an answer of the API server says that it did not happen.
+    fn failed(&self, ticket: &Ticket, what: Write, name: &str, error: kube::Error) -> Error {
+        let refused = matches!(&error, kube::Error::Api(status) if status.code < 500);
+        if refused || withheld(&error) == Some(Withheld::Fenced) {
+            self.index.withdraw(ticket);
+        }
+        Error::write(what, name, error)
+    }
+
+    async fn create_revision(&self, revision: &ControllerRevision) -> Result<(), Error> {
+        let (api, name) = (self.api::<ControllerRevision>(), revision.name_any());
+        let created = match api.create(&post(), revision).await {
+            Err(error) if is_taken(&error) => api.get(&name).await,
+            result => result,
+        };
+        let created = created.map_err(|e| Error::write(Write::CreateRevision, &name, e))?;
+        if controller(&created.metadata) != controller(&revision.metadata) {
+            return Err(Error::NameConflict {
+                what: Write::CreateRevision,
+                name,
+                owner: owner(&created.metadata),
+            });
+        }
+        self.expect(Expectation::revision(&created));
+        Ok(())
+    }
+
+    async fn renumber(&self, name: &str, uid: &str, number: i64) -> Result<(), Error> {
+        let patch = Patch::Merge(json!({ "metadata": { "uid": uid }, "revision": number }));
+        let params = PatchParams {
+            field_manager: Some(FIELD_MANAGER.into()),
+            ..PatchParams::default()
+        };
+        let result = self
+            .api::<ControllerRevision>()
+            .patch(name, &params, &patch)
+            .await;
+        let renumbered = result.map_err(|e| Error::write(Write::RenumberRevision, name, e))?;
+        self.expect(Expectation::revision(&renumbered));
+        Ok(())
+    }
+
+    async fn delete_revision(&self, name: &str, uid: &str) -> Result<(), Error> {
+        match self
+            .api::<ControllerRevision>()
+            .delete(name, &only(uid, None))
+            .await
+        {
+            Err(error) if !is_gone(&error) => {
+                return Err(Error::write(Write::DeleteRevision, name, error));
+            }
+            _ => {}
+        }
+        self.expect(Expectation::RevisionDeleted {
+            name: name.to_owned(),
+            uid: uid.to_owned(),
+        });
+        Ok(())
+    }
+
+    async fn delete_pod(&self, name: &str, uid: &str, resource_version: &str) -> Result<(), Error> {
+        let ticket = self.expect(Expectation::PodDeleted {
+            name: name.to_owned(),
+            uid: uid.to_owned(),
+        });
+        let result = self
+            .api::<Pod>()
+            .delete(name, &only(uid, Some(resource_version)))
+            .await;
+        result
+            .map(drop)
+            .map_err(|error| self.failed(&ticket, Write::DeletePod, name, error))
+    }
+
+    fn api<K>(&self) -> Api<K>
+    where
+        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.client.clone(), &self.key.namespace)
+    }
+}
+
+fn post() -> PostParams {
+    PostParams {
+        field_manager: Some(FIELD_MANAGER.into()),
+        ..PostParams::default()
+    }
+}
+
+/// Delete this very object, and only as we know it.
+fn only(uid: &str, resource_version: Option<&str>) -> DeleteParams {
+    DeleteParams::background().preconditions(Preconditions {
+        uid: Some(uid.to_owned()),
+        resource_version: resource_version.map(ToOwned::to_owned),
+    })
+}
+
+fn is_taken(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.is_already_exists())
+}
+
+fn is_gone(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.is_not_found())
+}
+
+fn controller(metadata: &ObjectMeta) -> Option<&str> {
+    let owners = metadata.owner_references.iter().flatten();
+    owners
+        .into_iter()
+        .find(|owner| owner.controller == Some(true))
+        .map(|owner| owner.uid.as_str())
+}
+
+/// Who controls an object, for people.
+fn owner(metadata: &ObjectMeta) -> String {
+    let owners = metadata.owner_references.iter().flatten();
+    let owner = owners
+        .into_iter()
+        .find(|owner| owner.controller == Some(true));
+    owner.map_or_else(
+        || "nobody".to_owned(),
+        |owner| format!("{} {}", owner.kind, owner.name),
+    )
+}
+
+#[cfg(test)]
+mod tests;

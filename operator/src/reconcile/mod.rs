@@ -1,0 +1,416 @@
+//! One pass: observe, validate, plan, apply, report. This file only carries facts from one step to the next.
+
+mod memory;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::FutureExt;
+use hosttask_crds::Reason;
+use hosttask_crds::task::WindowsHostTaskStatus;
+use jiff::Timestamp;
+use kube::Client;
+use tokio::time::Instant;
+use tracing::Instrument;
+
+use self::memory::Memory;
+use crate::apply::Applier;
+use crate::desired::TaskKey;
+use crate::error::{Cause, Error, Retry, chain};
+use crate::event::Events;
+use crate::index::{Index, Key, TaskSnapshot};
+use crate::metrics::{CONTROLLER, Metrics, Passed};
+use crate::observe::observe;
+use crate::plan::node::{NodeAction, plan_node};
+use crate::plan::{Action, Note, Plan};
+use crate::queue::Outcome;
+use crate::queue::driver::SharedQueue;
+use crate::report::{self, Verdict};
+use crate::status::{self, Rejection};
+use crate::validate::{TaskInput, validate};
+use crate::{ledger, plan};
+
+/// How long one pass may take.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Everything a pass needs.
+pub struct Reconciler {
+    client: Client,
+    index: Arc<Index>,
+    queue: Arc<SharedQueue<Key>>,
+    events: Events,
+    metrics: Arc<Metrics>,
+    clock: fn() -> Timestamp,
+    memory: Mutex<BTreeMap<TaskKey, Memory>>,
+    passes: AtomicU64,
+}
+
+impl std::fmt::Debug for Reconciler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reconciler")
+            .field("passes", &self.passes)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a pass did, for the log and the queue.
+#[derive(Debug, Default)]
+struct Done {
+    /// The writes, as words.
+    writes: Vec<&'static str>,
+    /// When to look again even if nothing happens.
+    again: Option<Duration>,
+    /// The API server refused a child: the pass ends well, and counts as failed.
+    refused: bool,
+}
+
+impl Reconciler {
+    /// A reconciler that remembers nothing yet.
+    pub fn new(
+        client: Client,
+        index: Arc<Index>,
+        queue: Arc<SharedQueue<Key>>,
+        events: Events,
+        metrics: Arc<Metrics>,
+        clock: fn() -> Timestamp,
+    ) -> Self {
+        Self {
+            client,
+            index,
+            queue,
+            events,
+            metrics,
+            clock,
+            memory: Mutex::default(),
+            passes: AtomicU64::new(0),
+        }
+    }
+
+    /// Looks at a key and does what is to be done. Never panics, and ends within [`DEADLINE`].
+    pub async fn work(self: Arc<Self>, key: Key) -> Outcome {
+        let span = self.span(&key);
+        async move {
+            let started = Instant::now();
+            let pass = std::panic::AssertUnwindSafe(self.pass(&key)).catch_unwind();
+            let result = match tokio::time::timeout(DEADLINE, pass).await {
+                Ok(Ok(result)) => result,
+                Ok(Err(payload)) => Err(Error::Panic(panic_text(payload.as_ref()))),
+                Err(_) => Err(Error::Deadline(DEADLINE)),
+            };
+            self.conclude(&key, result, started.elapsed())
+        }
+        .instrument(span)
+        .await
+    }
+
+    fn span(&self, key: &Key) -> tracing::Span {
+        let id = format!(
+            "{}-{:06}",
+            std::process::id(),
+            self.passes.fetch_add(1, Ordering::Relaxed)
+        );
+        match key {
+            Key::Task(task) => {
+                tracing::info_span!("reconcile", controller = CONTROLLER, namespace = %task.namespace, name = %task.name,
+                    reconcileID = %id, generation = tracing::field::Empty)
+            }
+            Key::Node(node) => {
+                tracing::info_span!("reconcile", controller = "windowshostnode", name = %node, reconcileID = %id)
+            }
+        }
+    }
+
+    /// Counts and logs a pass, and tells the queue what comes next.
+    fn conclude(&self, key: &Key, result: Result<Done, Error>, took: Duration) -> Outcome {
+        let kind = match key {
+            Key::Task(_) => "WindowsHostTask",
+            Key::Node(_) => "WindowsHostNode",
+        };
+        match result {
+            Ok(done) => {
+                if !done.writes.is_empty() {
+                    let seconds = took.as_secs_f64();
+                    tracing::info!(
+                        writes = done.writes.join(","),
+                        seconds,
+                        "Reconciled the {kind}"
+                    );
+                }
+                let passed = match done.again {
+                    _ if done.refused => Passed::Error(Cause::Refused),
+                    Some(_) => Passed::RequeueAfter,
+                    None => Passed::Success,
+                };
+                self.metrics.passed(passed, took);
+                Outcome::Success(done.again)
+            }
+            Err(error) => {
+                let cause = error.cause();
+                self.metrics.passed(Passed::Error(cause), took);
+                match error.retry() {
+                    Retry::Now => {
+                        tracing::debug!(error = %chain(&error), "Found the {kind} out of date");
+                        Outcome::Stale
+                    }
+                    Retry::Backoff(at_least) => {
+                        tracing::warn!(cause = cause.as_str(), error = %chain(&error), "Failed to reconcile the {kind}");
+                        Outcome::Failure { at_least }
+                    }
+                    Retry::OnChange => {
+                        tracing::info!(cause = cause.as_str(), "Left the {kind} alone");
+                        Outcome::Success(None)
+                    }
+                }
+            }
+        }
+    }
+
+    async fn pass(&self, key: &Key) -> Result<Done, Error> {
+        match key {
+            Key::Task(key) => self.task(key).await,
+            Key::Node(node) => self.node(node).await,
+        }
+    }
+
+    async fn task(&self, key: &TaskKey) -> Result<Done, Error> {
+        let now = (self.clock)();
+        let Some(task) = self.index.task(key) else {
+            self.memory().remove(key);
+            self.metrics.forget_task(key);
+            return Ok(Done::default());
+        };
+        tracing::Span::current().record("generation", task.generation);
+        // Kubernetes collects the children of a task that is being deleted.
+        let (false, Some(inputs)) = (task.deleting, self.index.inputs(key)) else {
+            return Ok(Done::default());
+        }; // reads
+        let (stored, version) = self.remember(key, |memory| {
+            memory.stored(&task.status, &task.resource_version)
+        });
+
+        let input = TaskInput {
+            key,
+            uid: &task.uid,
+            generation: task.generation,
+            spec: &task.spec,
+        };
+        let plan = match validate(&input, &inputs) {
+            // pure
+            Ok(desired) => {
+                let observed = observe(&self.client, &self.index, &desired, now).await; // reads
+                let mut observed = observed.map_err(|e| Error::Observe(Box::new(e)))?;
+                observed.status = stored.clone();
+                plan::plan(&desired, &observed, now) // pure
+            }
+            Err(problems) => plan::invalid(task.generation, &stored, &problems, now), // pure
+        };
+        let mut pass = TaskPass {
+            reconciler: self,
+            key,
+            task: &task,
+            stored,
+            version,
+            now,
+            done: Done::default(),
+        };
+        pass.done.again = plan.requeue;
+        let (status, error) = pass.apply(&plan).await; // writes
+        let reported = pass.report(&status, &plan).await; // writes
+        match error {
+            Some(error) => Err(error),
+            None => reported.map(|()| pass.done),
+        }
+    }
+
+    async fn node(&self, node: &str) -> Result<Done, Error> {
+        let observed = self.index.node_observed(node); // reads
+        let actions = plan_node(&observed); // pure
+        let stored = observed
+            .ledger
+            .map(|ledger| ledger.status)
+            .unwrap_or_default();
+        let mut done = Done::default();
+        for action in &actions {
+            let result = ledger::apply(&self.client, &self.index, &stored, action).await; // writes
+            result.map_err(|e| Error::Apply(Box::new(e)))?;
+            done.writes.push(ledger_word(action));
+            // Each write changes what the next one is decided on.
+            done.again = Some(Duration::ZERO);
+        }
+        Ok(done)
+    }
+
+    fn memory(&self) -> MutexGuard<'_, BTreeMap<TaskKey, Memory>> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn remember<R>(&self, key: &TaskKey, f: impl FnOnce(&mut Memory) -> R) -> R {
+        f(self.memory().entry(key.clone()).or_default())
+    }
+}
+
+/// The writing half of a pass over a task.
+struct TaskPass<'a> {
+    reconciler: &'a Reconciler,
+    key: &'a TaskKey,
+    task: &'a TaskSnapshot,
+    /// The status as it is stored, and the resource version it is stored at.
+    stored: WindowsHostTaskStatus,
+    version: String,
+    now: Timestamp,
+    done: Done,
+}
+
+impl TaskPass<'_> {
+    /// Carries out the writes of a plan up to the first that fails. Returns the status to report, and the failure where it
+    /// is not the task's.
+    async fn apply(&mut self, plan: &Plan) -> (WindowsHostTaskStatus, Option<Error>) {
+        let r = self.reconciler;
+        let applier = Applier {
+            client: &r.client,
+            index: &r.index,
+            queue: &r.queue,
+            events: &r.events,
+            key: self.key,
+            uid: &self.task.uid,
+            clock: r.clock,
+        };
+        let reject =
+            |rejection: &Rejection| status::rejected(plan.status.clone(), rejection, self.now);
+        for action in plan
+            .actions
+            .iter()
+            .filter(|action| !matches!(action, Action::Publish(_)))
+        {
+            let known = r.remember(self.key, |memory| {
+                memory.refused(action, Instant::now().into_std())
+            });
+            if let Some((rejection, wait)) = known {
+                self.done.again = Some(wait);
+                return (reject(&rejection), None);
+            }
+            let Err(error) = applier.apply(action).await else {
+                self.done.writes.push(word(action));
+                continue;
+            };
+            if let Some(rejection) = error.rejection() {
+                let status = reject(&rejection);
+                tracing::warn!(error = %chain(&error), "Had a child refused");
+                let wait = r.remember(self.key, |memory| {
+                    memory.refuse(action, rejection, Instant::now().into_std())
+                });
+                (self.done.again, self.done.refused) = (Some(wait), true);
+                return (status, None);
+            }
+            let error = Error::Apply(Box::new(error));
+            let lasting = matches!(
+                error.cause(),
+                Cause::Throttled | Cause::Unavailable | Cause::TimedOut
+            ) && r
+                .remember(self.key, |memory| memory.failed(Instant::now().into_std()));
+            let status = if lasting {
+                reject(&Rejection {
+                    reason: Reason::ProgressingWithRetry,
+                    message: chain(&error),
+                })
+            } else {
+                // What was planned did not happen: say nothing new.
+                self.stored.clone()
+            };
+            return (status, Some(error));
+        }
+        r.remember(self.key, Memory::succeeded);
+        (plan.status.clone(), None)
+    }
+
+    /// Writes the status where it says something new, and then tells the events that belong to it.
+    async fn report(&mut self, status: &WindowsHostTaskStatus, plan: &Plan) -> Result<(), Error> {
+        let r = self.reconciler;
+        let since = r.remember(self.key, |memory| {
+            memory.since_written(Instant::now().into_std())
+        });
+        r.metrics.set_task(self.key, status);
+        match report::decide(&self.stored, status, since) {
+            Verdict::Keep => {}
+            Verdict::Later(wait) => {
+                self.done.again = Some(self.done.again.map_or(wait, |again| again.min(wait)))
+            }
+            Verdict::Write => {
+                let written =
+                    report::write(&r.client, self.key, &self.version, &self.stored, status).await;
+                let written = written.map_err(|e| Error::Report(Box::new(e)))?;
+                let version = std::mem::take(&mut self.version);
+                r.remember(self.key, |memory| {
+                    memory.wrote(version, written, Instant::now().into_std())
+                });
+                self.done.writes.push("WriteStatus");
+            }
+        }
+        if *status == plan.status {
+            for action in &plan.actions {
+                if let Action::Publish(note) = action {
+                    r.events.publish(self.key, &self.task.uid, note).await;
+                }
+            }
+        } else if let Some(note) = stall(&self.stored, status) {
+            r.events.publish(self.key, &self.task.uid, &note).await;
+        }
+        Ok(())
+    }
+}
+
+/// The event of a task that stalls where it did not, or for another reason than before.
+fn stall(before: &WindowsHostTaskStatus, after: &WindowsHostTaskStatus) -> Option<Note> {
+    fn stalled(status: &WindowsHostTaskStatus) -> Option<(&str, &str)> {
+        let stalled = status
+            .conditions
+            .iter()
+            .find(|c| c.type_ == "Stalled" && c.status == "True")?;
+        Some((stalled.reason.as_str(), stalled.message.as_str()))
+    }
+    let (reason, message) = stalled(after)?;
+    if stalled(before).is_some_and(|(before, _)| before == reason) {
+        return None;
+    }
+    let reason = *Reason::ALL.iter().find(|known| known.as_str() == reason)?;
+    Some(Note {
+        warning: true,
+        reason,
+        note: message.to_owned(),
+        node: None,
+    })
+}
+
+/// A write as the log names it.
+fn word(action: &Action) -> &'static str {
+    match action {
+        Action::CheckDaemonSet(_) => "CheckDaemonSet",
+        Action::CheckJob(_) => "CheckJob",
+        Action::CreateRevision(_) => "CreateRevision",
+        Action::RenumberRevision { .. } => "RenumberRevision",
+        Action::DeleteRevision { .. } => "DeleteRevision",
+        Action::ApplyDaemonSet(_) => "ApplyDaemonSet",
+        Action::DeletePod { .. } => "DeletePod",
+        Action::CreateJob(_) => "CreateJob",
+        Action::RecordResult { .. } => "RecordResult",
+        Action::Publish(_) => "Publish",
+    }
+}
+
+/// A write to a ledger as the log names it.
+fn ledger_word(action: &NodeAction) -> &'static str {
+    match action {
+        NodeAction::Create { .. } => "CreateLedger",
+        NodeAction::SetOwner { .. } => "AdoptLedger",
+        NodeAction::WriteStatus { .. } => "WriteLedger",
+    }
+}
+
+/// What a panic said.
+fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().map(|s| (*s).to_owned());
+    text.or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".to_owned())
+}

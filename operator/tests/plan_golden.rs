@@ -33,7 +33,9 @@ fn every_situation_has_the_outcome_that_stands_in_its_file() {
     let mut differ = String::new();
     for file in &files {
         let text = std::fs::read_to_string(file).unwrap();
-        let (given, expected) = text.split_once(BORDER).unwrap_or((text.trim_end(), ""));
+        let (given, expected) = text
+            .split_once(BORDER)
+            .unwrap_or_else(|| (text.trim_end(), ""));
         let got = outcome(&Situation::parse(given));
         if update {
             std::fs::write(file, format!("{given}{BORDER}{got}")).unwrap();
@@ -78,9 +80,10 @@ fn short(plan: &Plan, kstatus: &str) -> String {
     for action in &plan.actions {
         writeln!(text, "- {}", describe(action)).unwrap();
     }
-    let requeue = plan
-        .requeue
-        .map_or("never".to_owned(), |after| format!("{} s", after.as_secs()));
+    let requeue = plan.requeue.map_or_else(
+        || "never".to_owned(),
+        |after| format!("{} s", after.as_secs()),
+    );
     writeln!(text, "requeue: {requeue}\nkstatus: {kstatus}\nstatus:").unwrap();
     for line in serde_saphyr::to_string(&plan.status).unwrap().lines() {
         writeln!(text, "  {line}").unwrap();
@@ -140,7 +143,7 @@ fn describe(action: &Action) -> String {
             let retry = entry
                 .next_retry_time
                 .as_ref()
-                .map_or("none".to_owned(), |time| time.0.to_string());
+                .map_or_else(|| "none".to_owned(), |time| time.0.to_string());
             format!(
                 "RecordResult {node} {:?} {} attempt {} exit {:?} retry {retry}",
                 entry.state,
@@ -151,13 +154,13 @@ fn describe(action: &Action) -> String {
         }
         Action::Publish(note) => {
             let kind = if note.warning { "Warning" } else { "Normal" };
-            let node = note
+            let about = note
                 .node
                 .as_ref()
-                .map(|node| format!(" [{node}]"))
+                .map(|name| format!(" [{name}]"))
                 .unwrap_or_default();
             format!(
-                "Publish {kind} {}{node} {}",
+                "Publish {kind} {}{about} {}",
                 note.reason.as_str(),
                 note.note
             )

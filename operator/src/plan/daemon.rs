@@ -139,15 +139,15 @@ fn template(
         (true, Some(stable), Some(content)) => build::daemon_set(desired, content, stable),
         (true, ..) => return Vec::new(),
     };
-    let stale = ours.is_none_or(|state| state.applied != build::applied(&wanted));
+    let outdated = ours.is_none_or(|state| state.applied != build::applied(&wanted));
     let mut actions = Vec::new();
     if !holds {
-        if stale && revisions.is_new() {
+        if outdated && revisions.is_new() {
             actions.push(Action::CheckDaemonSet(Box::new(wanted.clone())));
         }
         actions.extend(revisions.write.clone());
     }
-    if stale {
+    if outdated {
         actions.push(Action::ApplyDaemonSet(Box::new(wanted)));
     }
     actions
@@ -318,9 +318,9 @@ impl<'a> Survey<'a> {
         }
         found.tally.base += 1;
         if well {
-            found.healthy.push((node, pod))
+            found.healthy.push((node, pod));
         } else {
-            found.bad.push((node, pod))
+            found.bad.push((node, pod));
         }
     }
 

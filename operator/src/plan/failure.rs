@@ -12,7 +12,7 @@ use crate::observed::PodView;
 /// The longest message of a failure in a status, in characters.
 pub(super) const MESSAGE: usize = 256;
 /// How long containerd may fail to create a container before it counts: a first try can meet a slow disk.
-const CREATE_GRACE: Duration = Duration::from_secs(60);
+const CREATE_GRACE: Duration = Duration::from_mins(1);
 
 /// How a pod of the update revision does.
 #[derive(Clone, Debug, PartialEq)]

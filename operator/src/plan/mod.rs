@@ -44,9 +44,9 @@ pub enum Action {
     CheckDaemonSet(Box<DaemonSet>),
     /// Ask the API server whether it would accept this Job (create as dry run).
     CheckJob(Box<Job>),
-    /// Create a ControllerRevision.
+    /// Create a `ControllerRevision`.
     CreateRevision(Box<ControllerRevision>),
-    /// Give an existing ControllerRevision the highest number: its content is wanted again.
+    /// Give an existing `ControllerRevision` the highest number: its content is wanted again.
     RenumberRevision {
         /// Its name.
         name: String,
@@ -55,7 +55,7 @@ pub enum Action {
         /// The new number.
         number: i64,
     },
-    /// Delete a ControllerRevision beyond the history limit.
+    /// Delete a `ControllerRevision` beyond the history limit.
     DeleteRevision {
         /// Its name.
         name: String,

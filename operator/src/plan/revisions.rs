@@ -1,4 +1,4 @@
-//! `Revisions`: which ControllerRevision the content asks for, how it comes to be the newest, and which old ones go.
+//! `Revisions`: which `ControllerRevision` the content asks for, how it comes to be the newest, and which old ones go.
 
 use std::collections::BTreeSet;
 

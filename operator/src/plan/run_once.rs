@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::failure::MESSAGE;
 use super::revisions::Revisions;
-use super::tally::{Tally, cut, later};
+use super::tally::{Tally, cut, later, write_to};
 use super::{Action, Decision, Note, budget};
 use crate::build;
 use crate::desired::{Desired, JobPolicy};
@@ -369,23 +369,23 @@ fn announce(node: &NodeView, entry: &LedgerEntry) -> Option<Note> {
         LedgerState::RebootPending => (Reason::RebootRequired, "asks for a reboot"),
         LedgerState::Failed => (Reason::NodeFailed, "failed"),
     };
-    let mut note = format!(
+    let mut words = format!(
         "{} on {}: attempt {} {text}",
         entry.revision, node.name, entry.attempts
     );
     if let Some(code) = entry.exit_code {
-        note.push_str(&format!(" with exit code {code}"));
+        write_to(&mut words, format_args!(" with exit code {code}"));
     } else if let Some(reason) = &entry.reason {
-        note.push_str(&format!(" ({reason})"));
+        write_to(&mut words, format_args!(" ({reason})"));
     }
     if let Some(message) = &entry.message {
-        note.push_str(&format!(": {message}"));
+        write_to(&mut words, format_args!(": {message}"));
     }
     let warning = entry.state == LedgerState::Failed;
     Some(Note {
         warning,
         reason,
-        note: cut(&note, super::event::NOTE),
+        note: cut(&words, super::event::NOTE),
         node: Some(node.name.clone()),
     })
 }

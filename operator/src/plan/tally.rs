@@ -1,5 +1,6 @@
 //! `Tally`: what one pass counted over the nodes of a task, for the status to report.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use hosttask_crds::task::NodeFailure;
@@ -115,6 +116,11 @@ pub(crate) fn cut(text: &str, limit: usize) -> String {
         .take(limit.saturating_sub(1))
         .chain(['…'])
         .collect()
+}
+
+/// Appends to a text. Writing into memory cannot fail.
+pub(crate) fn write_to(text: &mut String, what: std::fmt::Arguments<'_>) {
+    let _ = text.write_fmt(what);
 }
 
 /// `time + delay`, or the end of time.

@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::desired::Amount;
 use crate::plan::needed;
-use crate::plan::tally::{Tally, cut, later};
+use crate::plan::tally::{Tally, cut, later, write_to};
 use crate::validate::Problem;
 use condition::{Conditions, find};
 pub(crate) use condition::{message, reason};
@@ -22,8 +22,8 @@ const MESSAGE: usize = 8000;
 /// A child that the API server refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
-    /// The reason to report it under: ChildRejected, InvalidSpec, NameConflict, PodSecurityDenied or PodsNotCreated; or
-    /// ProgressingWithRetry where the refusal will pass.
+    /// The reason to report it under: `ChildRejected`, `InvalidSpec`, `NameConflict`, `PodSecurityDenied` or
+    /// `PodsNotCreated`; or `ProgressingWithRetry` where the refusal will pass.
     pub reason: Reason,
     /// What the API server said, and how to mend it.
     pub message: String,
@@ -233,11 +233,18 @@ fn conditions(
         }
     }
     healthy(facts, &mut set);
-    match &facts.phase {
-        Phase::Stalled { reason, message } if is_invalid(*reason) => {
-            set.set(ConditionType::Validated, "False", *reason, message);
-        }
-        _ => set.set(
+    let refused = match &facts.phase {
+        Phase::Stalled { reason, message } if is_invalid(*reason) => Some((*reason, message)),
+        Phase::Stalled { .. }
+        | Phase::Suspended
+        | Phase::Paused
+        | Phase::Rolling
+        | Phase::Complete(_)
+        | Phase::Degraded => None,
+    };
+    match refused {
+        Some((reason, message)) => set.set(ConditionType::Validated, "False", reason, message),
+        None => set.set(
             ConditionType::Validated,
             "True",
             Reason::Valid,
@@ -290,7 +297,7 @@ fn counts(facts: &Facts<'_>) -> String {
         (tally.cordoned, "cordoned"),
     ] {
         if count > 0 {
-            text.push_str(&format!(", {count} {what}"));
+            write_to(&mut text, format_args!(", {count} {what}"));
         }
     }
     match (&facts.phase, tally.waited()) {
@@ -319,10 +326,11 @@ pub(crate) fn invalid(
     now: Timestamp,
 ) -> WindowsHostTaskStatus {
     let mut status = previous.clone();
-    let weight = |problem: &&Problem| match problem.reason {
-        Reason::InvalidSpec => 0,
-        Reason::SecretAccessDenied => 1,
-        _ => 2,
+    let weight = |problem: &&Problem| {
+        (
+            problem.reason != Reason::InvalidSpec,
+            problem.reason != Reason::SecretAccessDenied,
+        )
     };
     let reason = problems
         .iter()
@@ -388,3 +396,6 @@ fn reject(status: &mut WindowsHostTaskStatus, reason: Reason, text: &str, now: T
     }
     status.conditions = set.done();
 }
+
+#[cfg(test)]
+mod tests;

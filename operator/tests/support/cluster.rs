@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use hosttask_crds::label;
 use hosttask_crds::node::LedgerEntry;
 use hosttask_crds::task::{Mode, WindowsHostTaskStatus};
 use hosttask_operator::desired::{Content, Desired};
@@ -11,15 +10,14 @@ use hosttask_operator::observed::{
     DaemonSetState, DaemonSetView, Exit, JobEnd, JobView, NodeView, Observed, PodView,
     RevisionView, Trouble,
 };
-use hosttask_operator::plan::{Action, Plan, plan};
-use hosttask_operator::{build, revision};
+use hosttask_operator::plan::{Plan, plan};
 use jiff::Timestamp;
 
 use crate::task;
 
 /// What a content does on a node; it is written in the content itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Quality {
+pub(crate) enum Quality {
     /// Ready at once; as a Job: exit code 0.
     Good,
     /// Crashes; as a Job: exit code 1603.
@@ -30,32 +28,32 @@ pub enum Quality {
 
 /// The objects, as the API server has them or as the operator has seen them.
 #[derive(Clone, Debug, Default)]
-pub struct World {
-    pub nodes: Vec<NodeView>,
-    pub pods: Vec<PodView>,
-    pub jobs: Vec<JobView>,
-    pub daemon_set: Option<DaemonSetState>,
-    pub ledger: BTreeMap<String, LedgerEntry>,
-    pub revisions: Vec<RevisionView>,
+pub(crate) struct World {
+    pub(crate) nodes: Vec<NodeView>,
+    pub(crate) pods: Vec<PodView>,
+    pub(crate) jobs: Vec<JobView>,
+    pub(crate) daemon_set: Option<DaemonSetState>,
+    pub(crate) ledger: BTreeMap<String, LedgerEntry>,
+    pub(crate) revisions: Vec<RevisionView>,
 }
 
 #[derive(Clone, Debug)]
-pub struct Cluster {
-    pub now: Timestamp,
-    pub desired: Desired,
+pub(crate) struct Cluster {
+    pub(crate) now: Timestamp,
+    pub(crate) desired: Desired,
     /// The truth.
-    pub world: World,
+    pub(crate) world: World,
     /// What the operator's watches have shown, with its own writes.
-    pub seen: World,
-    pub status: WindowsHostTaskStatus,
+    pub(crate) seen: World,
+    pub(crate) status: WindowsHostTaskStatus,
     /// The revision that the DaemonSet controller last saw in the template.
-    pub template: String,
-    pub contents: BTreeMap<String, Content>,
+    pub(crate) template: String,
+    pub(crate) contents: BTreeMap<String, Content>,
     serial: u64,
 }
 
 impl Cluster {
-    pub fn new(mode: Mode, nodes: usize) -> Self {
+    pub(crate) fn new(mode: Mode, nodes: usize) -> Self {
         let mut cluster = Self {
             now: Timestamp::from_second(1_700_000_000).unwrap(),
             desired: task::desired(mode, "Good-0"),
@@ -79,12 +77,12 @@ impl Cluster {
         self.serial
     }
 
-    pub fn want(&mut self, quality: Quality, number: u8) {
+    pub(crate) fn want(&mut self, quality: Quality, number: u8) {
         self.desired.content = task::content(&format!("{quality:?}-{number}"));
         self.desired.generation += 1;
     }
 
-    pub fn join(&mut self) {
+    pub(crate) fn join(&mut self) {
         let serial = self.next();
         self.world.nodes.push(NodeView {
             name: format!("win-{serial:03}"),
@@ -96,7 +94,7 @@ impl Cluster {
         });
     }
 
-    pub fn leave(&mut self, index: usize) {
+    pub(crate) fn leave(&mut self, index: usize) {
         if index < self.world.nodes.len() && self.world.nodes.len() > 1 {
             let gone = self.world.nodes.remove(index);
             self.world.pods.retain(|pod| pod.node != gone.name);
@@ -105,7 +103,7 @@ impl Cluster {
         }
     }
 
-    pub fn power(&mut self, index: usize, ready: bool) {
+    pub(crate) fn power(&mut self, index: usize, ready: bool) {
         let now = self.now;
         let Some(node) = self
             .world
@@ -128,12 +126,12 @@ impl Cluster {
     }
 
     /// The watches catch up.
-    pub fn sync(&mut self) {
+    pub(crate) fn sync(&mut self) {
         self.seen = self.world.clone();
     }
 
     /// The DaemonSet controller works with the template it knows, and then learns the current one.
-    pub fn daemon_set_controller(&mut self) {
+    pub(crate) fn daemon_set_controller(&mut self) {
         let Some(daemon_set) = self.world.daemon_set.clone() else {
             return;
         };
@@ -157,7 +155,7 @@ impl Cluster {
                 ..PodView::default()
             });
         }
-        self.template = daemon_set.revision.clone();
+        self.template.clone_from(&daemon_set.revision);
         self.world.daemon_set = Some(DaemonSetState {
             settled: true,
             ..daemon_set
@@ -177,7 +175,7 @@ impl Cluster {
     }
 
     /// The kubelet of one node (and the Job controller after it) moves what is on the node.
-    pub fn kubelet(&mut self, index: usize) {
+    pub(crate) fn kubelet(&mut self, index: usize) {
         let Some(node) = self
             .world
             .nodes
@@ -240,7 +238,7 @@ impl Cluster {
     }
 
     /// A running pod loses its readiness for a reason of its own.
-    pub fn disturb(&mut self, index: usize) {
+    pub(crate) fn disturb(&mut self, index: usize) {
         let now = self.now;
         let Some(name) = self.world.nodes.get(index).map(|node| node.name.clone()) else {
             return;
@@ -257,7 +255,7 @@ impl Cluster {
     }
 
     /// Kubernetes removes finished Jobs whose result is in the ledger.
-    pub fn expire_jobs(&mut self) {
+    pub(crate) fn expire_jobs(&mut self) {
         let ledger = self.world.ledger.clone();
         self.world.jobs.retain(|job| {
             let known = ledger.get(&job.node).is_some_and(|entry| {
@@ -267,11 +265,11 @@ impl Cluster {
         });
     }
 
-    pub fn advance(&mut self, seconds: u64) {
+    pub(crate) fn advance(&mut self, seconds: u64) {
         self.now = self.now.checked_add(Duration::from_secs(seconds)).unwrap();
     }
 
-    pub fn observed(&self) -> Observed {
+    pub(crate) fn observed(&self) -> Observed {
         let World {
             nodes,
             pods,
@@ -294,138 +292,7 @@ impl Cluster {
         }
     }
 
-    pub fn plan(&self) -> Plan {
+    pub(crate) fn plan(&self) -> Plan {
         plan(&self.desired, &self.observed(), self.now)
-    }
-
-    /// One pass. The operator dies before action `crash`. Returns whether the status was written.
-    pub fn apply(&mut self, plan: &Plan, crash: Option<usize>) -> bool {
-        for (at, action) in plan.actions.iter().enumerate() {
-            if crash == Some(at) || !self.write(action) {
-                return false;
-            }
-        }
-        if crash.is_some() {
-            return false;
-        }
-        self.status = plan.status.clone();
-        true
-    }
-
-    fn write(&mut self, action: &Action) -> bool {
-        match action {
-            Action::CheckDaemonSet(_) | Action::CheckJob(_) | Action::Publish(_) => {}
-            Action::CreateRevision(created) => {
-                let name = created.metadata.name.clone().unwrap();
-                assert!(
-                    self.world
-                        .revisions
-                        .iter()
-                        .all(|revision| revision.name != name),
-                    "{name} exists"
-                );
-                self.contents
-                    .insert(name.clone(), self.desired.content.clone());
-                let digest = revision::digest(&created.data.0);
-                let number = created.revision.unwrap();
-                let view = RevisionView {
-                    uid: format!("rev-{name}"),
-                    name,
-                    number,
-                    digest,
-                    ours: true,
-                };
-                self.both(|world| world.revisions.push(view.clone()));
-            }
-            Action::RenumberRevision { name, number, .. } => self.both(|world| {
-                world
-                    .revisions
-                    .iter_mut()
-                    .filter(|r| r.name == *name)
-                    .for_each(|r| r.number = *number);
-            }),
-            Action::DeleteRevision { name, .. } => {
-                self.both(|world| world.revisions.retain(|r| r.name != *name))
-            }
-            Action::ApplyDaemonSet(applied) => {
-                let template = applied.spec.template.metadata.clone();
-                let revision =
-                    template.and_then(|meta| meta.labels).unwrap()[label::REVISION].clone();
-                assert!(
-                    self.world
-                        .revisions
-                        .iter()
-                        .any(|known| known.name == revision),
-                    "no revision {revision}"
-                );
-                let hash = build::applied(applied).to_owned();
-                self.both(|world| {
-                    world.daemon_set = Some(DaemonSetState {
-                        name: "agent".into(),
-                        uid: "ds".into(),
-                        applied: hash.clone(),
-                        revision: revision.clone(),
-                        settled: false,
-                        deleting: false,
-                    });
-                });
-            }
-            Action::DeletePod {
-                uid,
-                resource_version,
-                ..
-            } => {
-                let same = |pod: &&mut PodView| {
-                    pod.uid == *uid && pod.resource_version == *resource_version
-                };
-                let Some(pod) = self.world.pods.iter_mut().find(same) else {
-                    return false;
-                };
-                pod.deleting = true;
-                pod.resource_version.push('x');
-                self.seen
-                    .pods
-                    .iter_mut()
-                    .filter(|pod| pod.uid == *uid)
-                    .for_each(|pod| pod.deleting = true);
-            }
-            Action::CreateJob(job) => {
-                let text = |from: &Option<BTreeMap<String, String>>, key| {
-                    from.as_ref().unwrap()[key].clone()
-                };
-                let view = JobView {
-                    name: job.metadata.name.clone().unwrap(),
-                    uid: job.metadata.name.clone().unwrap(),
-                    node: text(&job.metadata.annotations, label::NODE),
-                    node_uid: text(&job.metadata.annotations, label::NODE_UID),
-                    revision: text(&job.metadata.labels, label::REVISION),
-                    attempt: text(&job.metadata.labels, label::ATTEMPT).parse().unwrap(),
-                    created: self.now,
-                    ..JobView::default()
-                };
-                // A deterministic name: what exists already is not created again.
-                let exists = self.world.jobs.iter().any(|job| job.name == view.name);
-                let node = self
-                    .world
-                    .nodes
-                    .iter()
-                    .any(|node| node.uid == view.node_uid);
-                if !exists && node {
-                    self.world.jobs.push(view.clone());
-                }
-                self.seen.jobs.push(view);
-            }
-            Action::RecordResult { node, entry } => {
-                self.both(|world| {
-                    world.ledger.insert(node.clone(), (**entry).clone());
-                });
-            }
-        }
-        true
-    }
-
-    fn both(&mut self, write: impl Fn(&mut World)) {
-        write(&mut self.world);
-        write(&mut self.seen);
     }
 }

@@ -17,13 +17,13 @@ use serde::Deserialize;
 use crate::task;
 
 /// The contents that situations speak of. `rev:A` in a file is the revision of content A.
-pub const CONTENTS: [&str; 5] = ["A", "B", "C", "D", "E"];
+pub(crate) const CONTENTS: [&str; 5] = ["A", "B", "C", "D", "E"];
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Situation {
-    pub about: String,
-    pub now: Timestamp,
+pub(crate) struct Situation {
+    pub(crate) about: String,
+    pub(crate) now: Timestamp,
     spec: Spec,
     previous: Option<Previous>,
     #[serde(default)]
@@ -45,7 +45,7 @@ pub struct Situation {
     /// Contents, oldest first.
     #[serde(default)]
     revisions: Vec<String>,
-    /// ControllerRevisions of others.
+    /// `ControllerRevision`s of others.
     #[serde(default)]
     taken: Vec<String>,
     pod_security: Option<String>,
@@ -135,7 +135,7 @@ fn first() -> i32 {
 
 impl Situation {
     /// Reads a file, with the names that only the operator can compute filled in.
-    pub fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         let mut text = text.to_owned();
         for content in CONTENTS {
             text = text.replace(&format!("rev:{content}"), &name(content));
@@ -143,7 +143,7 @@ impl Situation {
         serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"))
     }
 
-    pub fn desired(&self) -> Desired {
+    pub(crate) fn desired(&self) -> Desired {
         let spec = &self.spec;
         let mut desired = task::desired(spec.mode, &spec.content);
         desired.generation = spec.generation;
@@ -166,7 +166,7 @@ impl Situation {
         desired
     }
 
-    pub fn observed(&self) -> Observed {
+    pub(crate) fn observed(&self) -> Observed {
         let desired = self.desired();
         let known = |content: &str| RevisionView {
             name: name(content),
@@ -231,7 +231,7 @@ impl Situation {
 }
 
 /// The revision of a content.
-pub fn name(content: &str) -> String {
+pub(crate) fn name(content: &str) -> String {
     revision::name("agent", &task::content(content).raw, 0)
 }
 

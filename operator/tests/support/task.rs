@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::{Container, PodSpec, PodTemplateSpec};
 use serde_json::json;
 
 /// The content that is told apart by `text`.
-pub fn content(text: &str) -> Content {
+pub(crate) fn content(text: &str) -> Content {
     let container = Container {
         name: "main".into(),
         image: Some(text.into()),
@@ -31,7 +31,7 @@ pub fn content(text: &str) -> Content {
 }
 
 /// The task `ns/agent` with the defaults of the API.
-pub fn desired(mode: Mode, text: &str) -> Desired {
+pub(crate) fn desired(mode: Mode, text: &str) -> Desired {
     Desired {
         key: TaskKey {
             namespace: "ns".into(),
@@ -51,26 +51,26 @@ pub fn desired(mode: Mode, text: &str) -> Desired {
         content: content(text),
         max_unavailable: Amount::Count(1),
         min_ready: Duration::ZERO,
-        progress_deadline: Duration::from_secs(1800),
+        progress_deadline: Duration::from_mins(30),
         revision_history_limit: 10,
         min_healthy: Amount::Percent(100),
         max_restarts: 2,
-        restart_window: Duration::from_secs(600),
-        start_grace: Duration::from_secs(1200),
+        restart_window: Duration::from_mins(10),
+        start_grace: Duration::from_mins(20),
         job: JobPolicy {
             active_deadline: None,
-            ttl_after_finished: Duration::from_secs(3600),
+            ttl_after_finished: Duration::from_hours(1),
             success: vec![0],
             reboot_required: vec![1641, 3010],
             retry_limit: 3,
-            retry_initial: Duration::from_secs(300),
-            retry_max: Duration::from_secs(86400),
+            retry_initial: Duration::from_mins(5),
+            retry_max: Duration::from_hours(24),
         },
     }
 }
 
 /// How kstatus, and with it Flux and Helm, reads an object of `generation` with this status.
-pub fn kstatus(status: &WindowsHostTaskStatus, generation: i64) -> &'static str {
+pub(crate) fn kstatus(status: &WindowsHostTaskStatus, generation: i64) -> &'static str {
     if status
         .observed_generation
         .is_some_and(|observed| observed != generation)
@@ -96,7 +96,7 @@ pub fn kstatus(status: &WindowsHostTaskStatus, generation: i64) -> &'static str 
 }
 
 /// What kstatus ought to read, by the documented table from the reason of Ready.
-pub fn by_table(reason: &str) -> &'static str {
+pub(crate) fn by_table(reason: &str) -> &'static str {
     match reason {
         "RolloutComplete" | "AllNodesSucceeded" | "NoMatchingNodes" => "Current",
         "RollingOut" | "Paused" | "Suspended" | "Pending" => "InProgress",

@@ -15,6 +15,8 @@ pub use rustix::process::Signal;
 
 /// How often an ending child is looked at.
 const POLL: Duration = Duration::from_millis(10);
+/// How long a stop may take: the supervisor's five seconds and as much again.
+const STOP: Duration = Duration::from_secs(10);
 /// How long the supervisor may take to name the pid of the program it started.
 const START: Duration = Duration::from_secs(20);
 
@@ -138,7 +140,11 @@ impl Supervised {
     /// The system refused.
     pub async fn stop(&self) -> Result<ExitStatus, ClusterError> {
         self.lock().stdin = None;
-        self.wait().await
+        match tokio::time::timeout(STOP, self.wait()).await {
+            Ok(status) => status,
+            // The supervisor has not done its work; nobody should wait for ever for that.
+            Err(_) => self.kill(),
+        }
     }
 
     /// Waits until the program ends by itself. The status has its exit code, or 128 and the signal's number.

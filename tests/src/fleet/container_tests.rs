@@ -206,3 +206,17 @@ fn every_run_of_a_container_has_its_own_identifier() {
         "the first run keeps its identifier as the last state"
     );
 }
+
+#[test]
+fn a_container_that_a_probe_kills_ends_by_the_stop_and_within_the_pods_grace_period() {
+    let mut spec =
+        with(json!({"livenessProbe": {"exec": {}, "periodSeconds": 5, "failureThreshold": 2}}));
+    spec["restartPolicy"] = json!("Never");
+    spec["terminationGracePeriodSeconds"] = json!(3);
+    let script = "rules: [{behaviour: {pullSeconds: 0, startSeconds: 0, probes: {liveness: fail},
+        exit: {code: 9, afterSeconds: 100}, stop: {afterSeconds: 60}}}]";
+    let mut bench = Bench::new(pod(spec), script);
+    bench.run(200.0);
+    assert_eq!(bench.doing(), "Error(1)");
+    assert_eq!(bench.history.last().unwrap().0, 13_000);
+}

@@ -167,7 +167,7 @@ fn base32(bytes: &[u8], length: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::validate::name;
+    use crate::validate::name as grammar;
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -195,8 +195,8 @@ mod tests {
     #[test]
     fn a_collision_gives_another_name() {
         let raw = json!({"template": {}});
-        assert_ne!(super::name("web", &raw, 0), super::name("web", &raw, 1));
-        assert_eq!(super::name("web", &raw, 0), super::name("web", &raw, 0));
+        assert_ne!(name("web", &raw, 0), name("web", &raw, 1));
+        assert_eq!(name("web", &raw, 0), name("web", &raw, 0));
     }
 
     #[test]
@@ -237,14 +237,14 @@ mod tests {
         #[test]
         fn every_name_of_a_child_is_legal(task in task_name(), content in "\\PC*", attempt in 1..1000) {
             let raw = json!({"template": content});
-            let revision = super::name(&task, &raw, 0);
+            let revision = name(&task, &raw, 0);
             let (set, label) = (daemon_set_name(&task), label_value(&task));
             let job = job_name(&task, "uid", &revision, "node", attempt);
             for object in [&revision, &set, &job] {
-                prop_assert!(name::is_subdomain(object), "{object} is no object name");
+                prop_assert!(grammar::is_subdomain(object), "{object} is no object name");
             }
             for value in [&revision, &label, &job] {
-                prop_assert!(name::is_label_value(value), "{value} is no label value");
+                prop_assert!(grammar::is_label_value(value), "{value} is no label value");
             }
             prop_assert!(set.len() <= 52 && job.len() <= 63 && revision.len() <= 51);
             prop_assert!(!job.contains('.'));

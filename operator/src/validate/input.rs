@@ -11,31 +11,31 @@ use super::found::{Found, Rule, Source};
 use super::{InputState, InputsView, name};
 use crate::desired::TaskKey;
 
-const NAME: Rule = Rule {
+pub(super) const NAME: Rule = Rule {
     field: "spec.inputs.{configMaps,secrets}[*].name",
     source: Source::ApiServer,
     message: "is no name of a ConfigMap or Secret; use lower-case letters, digits, dashes and dots",
     reason: Reason::InvalidSpec,
 };
-const TWICE: Rule = Rule {
+pub(super) const TWICE: Rule = Rule {
     field: "spec.inputs.{configMaps,secrets}[*].name",
     source: Source::Hosttask,
     message: "is listed twice; remove one",
     reason: Reason::InvalidSpec,
 };
-const MISSING: Rule = Rule {
+pub(super) const MISSING: Rule = Rule {
     field: "spec.inputs.{configMaps,secrets}[*].name",
     source: Source::Hosttask,
     message: "does not exist in the task's namespace; create it, or remove it from the inputs",
     reason: Reason::InputMissing,
 };
-const CONFIG_MAP_DENIED: Rule = Rule {
+pub(super) const CONFIG_MAP_DENIED: Rule = Rule {
     field: "spec.inputs.configMaps[*].name",
     source: Source::Hosttask,
     message: "cannot be read by the operator; bind its ClusterRole as config/rbac does",
     reason: Reason::InputMissing,
 };
-const SECRET_DENIED: Rule = Rule {
+pub(super) const SECRET_DENIED: Rule = Rule {
     field: "spec.inputs.secrets[*].name",
     source: Source::Hosttask,
     message: "cannot be read by the operator, which has no access to Secrets unless a namespace grants it; run the command",

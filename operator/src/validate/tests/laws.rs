@@ -1,0 +1,347 @@
+//! What holds for every task, valid or not.
+
+use super::*;
+use crate::build::{controller_revision, daemon_set, job};
+use crate::observed::NodeView;
+use crate::revision;
+use proptest::prelude::*;
+
+/// Words that lead deep into the types; anything else would be skipped as unknown.
+const WORDS: [&str; 30] = [
+    "mode",
+    "runAs",
+    "account",
+    "localGroup",
+    "template",
+    "metadata",
+    "labels",
+    "spec",
+    "containers",
+    "initContainers",
+    "name",
+    "image",
+    "env",
+    "valueFrom",
+    "ports",
+    "containerPort",
+    "hostPort",
+    "securityContext",
+    "windowsOptions",
+    "runAsUserName",
+    "volumes",
+    "hostPath",
+    "volumeMounts",
+    "placement",
+    "nodeSelector",
+    "inputs",
+    "secrets",
+    "rollout",
+    "job",
+    "exitCodes",
+];
+
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        (-2..70_000_i64).prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        "\\PC{0,8}".prop_map(Value::from),
+        proptest::sample::select(&["System", "Daemon", "RunOnce", "a", "10%", r"\\.\pipe\a"][..])
+            .prop_map(Value::from),
+    ];
+    leaf.prop_recursive(6, 64, 6, |inner| {
+        let word = proptest::sample::select(&WORDS[..]).prop_map(str::to_owned);
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            proptest::collection::btree_map(prop_oneof![word, "\\PC{0,4}"], inner, 0..6)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+/// The JSON pointers of all values of a document, the document itself left out.
+fn pointers(value: &Value) -> Vec<String> {
+    let children: Vec<(String, &Value)> = match value {
+        Value::Object(map) => map
+            .iter()
+            .map(|(key, it)| (key.replace('/', "~1"), it))
+            .collect(),
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .map(|(i, it)| (i.to_string(), it))
+            .collect(),
+        _ => Vec::new(),
+    };
+    let below = |(key, it): (String, &Value)| {
+        let deeper: Vec<String> = pointers(it)
+            .into_iter()
+            .map(|it| format!("/{key}{it}"))
+            .collect();
+        std::iter::once(format!("/{key}"))
+            .chain(deeper)
+            .collect::<Vec<_>>()
+    };
+    children.into_iter().flat_map(below).collect()
+}
+
+fn is_leaf(document: &Value, pointer: &str) -> bool {
+    !matches!(
+        document.pointer(pointer),
+        Some(Value::Object(_) | Value::Array(_))
+    )
+}
+
+/// A valid task, varied in everything that reaches the children.
+fn any_task() -> impl Strategy<Value = (Value, String)> {
+    let account = prop_oneof![
+        proptest::sample::select(&["System", "LocalService", "NetworkService", "Inherit"][..])
+            .prop_map(|it| json!({"account": it})),
+        Just(json!({"localGroup": "Operators"})),
+    ];
+    let tolerate = proptest::sample::select(&["All", "WindowsPools", "None"][..]);
+    let codes = proptest::collection::btree_set(1..5000_i32, 0..5);
+    let name = "[a-z0-9]([a-z0-9-]{0,60}[a-z0-9])?(\\.[a-z0-9]([a-z0-9-]{0,60}[a-z0-9])?){0,3}";
+    let name = name.prop_filter("253 characters", |it: &String| it.len() <= 253);
+    (
+        any::<bool>(),
+        account,
+        tolerate,
+        any::<bool>(),
+        1..65_535_i32,
+        codes,
+        name,
+    )
+        .prop_map(
+            |(is_daemon, account, tolerate, unschedulable, port, codes, name)| {
+                let mut spec = if is_daemon { daemon() } else { run_once() };
+                set(&mut spec, "/runAs", account);
+                set(&mut spec, "/placement/tolerate", json!(tolerate));
+                set(
+                    &mut spec,
+                    "/placement/includeUnschedulable",
+                    json!(unschedulable),
+                );
+                set(
+                    &mut spec,
+                    "/template/spec/containers/0/ports/0/containerPort",
+                    json!(port),
+                );
+                if !is_daemon {
+                    set(
+                        &mut spec,
+                        "/job/exitCodes",
+                        json!({"success": codes, "rebootRequired": []}),
+                    );
+                }
+                (spec, name)
+            },
+        )
+}
+
+fn desired(spec: &Value, name: &str) -> Desired {
+    let key = TaskKey {
+        namespace: "monitoring".into(),
+        name: name.into(),
+    };
+    validate(
+        &TaskInput {
+            key: &key,
+            uid: "6f1c",
+            generation: 3,
+            spec,
+        },
+        &inputs(),
+    )
+    .unwrap()
+}
+
+fn node() -> NodeView {
+    NodeView {
+        name: "win-1".into(),
+        uid: "n-uid".into(),
+        ..NodeView::default()
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn no_json_is_too_strange_to_be_judged(spec in any_json()) {
+        let _ = check(&spec, &InputsView::default());
+        let _ = stored_content(spec);
+    }
+
+    #[test]
+    fn one_strange_value_anywhere_is_judged_or_named(
+        position in any::<proptest::sample::Index>(),
+        value in any_json(),
+    ) {
+        let mut spec = run_once();
+        let pointers = pointers(&spec);
+        let pointer = position.get(&pointers);
+        set(&mut spec, pointer, value);
+        if let Err(problems) = check(&spec, &inputs()) {
+            prop_assert!(!problems.is_empty());
+            for problem in problems {
+                prop_assert!(problem.field.starts_with("spec"), "{problem:?}");
+                prop_assert!(!problem.message.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_built_from_a_valid_task_keeps_the_rules_of_pods((spec, name) in any_task()) {
+        let desired = desired(&spec, &name);
+        let revision = revision::name(&name, &desired.content.raw, 0);
+        let set = daemon_set(&desired, &desired.content, &revision);
+        let job = job(&desired, &revision, &node(), 1);
+        for template in [set.spec.template.clone(), job.spec.clone().unwrap().template] {
+            prop_assert_eq!(pod(&template.spec.unwrap(), "spec"), []);
+            for value in template.metadata.unwrap().labels.unwrap().values() {
+                prop_assert!(name::is_label_value(value), "{value}");
+            }
+        }
+        prop_assert_eq!(&daemon_set(&desired, &desired.content, &revision), &set);
+        prop_assert_eq!(&build::job(&desired, &revision, &node(), 1), &job);
+    }
+
+    #[test]
+    fn the_content_survives_its_revision((spec, name) in any_task()) {
+        let desired = desired(&spec, &name);
+        let kept = controller_revision(&desired, "r", 4);
+        prop_assert_eq!(stored_content(kept.data.0), Ok(desired.content));
+    }
+
+    #[test]
+    fn the_order_of_keys_does_not_change_the_revision(value in any_json()) {
+        let text = value.to_string();
+        let reversed: Value = serde_json::from_str(&reverse_keys(&value)).unwrap();
+        let same: Value = serde_json::from_str(&text).unwrap();
+        prop_assert_eq!(revision::digest(&same), revision::digest(&reversed));
+    }
+}
+
+/// The document as text with the keys of every object in falling order.
+fn reverse_keys(value: &Value) -> String {
+    match value {
+        Value::Object(map) => {
+            let mut keys: Vec<&String> = map.keys().collect();
+            keys.sort_by(|a, b| b.cmp(a));
+            let fields: Vec<String> = keys
+                .into_iter()
+                .map(|key| format!("{}:{}", Value::from(key.as_str()), reverse_keys(&map[key])))
+                .collect();
+            format!("{{{}}}", fields.join(","))
+        }
+        Value::Array(items) => {
+            format!(
+                "[{}]",
+                items.iter().map(reverse_keys).collect::<Vec<_>>().join(",")
+            )
+        }
+        _ => value.to_string(),
+    }
+}
+
+/// Another value that keeps the task valid, for the leaf at this place.
+fn other(pointer: &str, value: &Value) -> Value {
+    let last = pointer.rsplit('/').next().unwrap_or_default();
+    match last {
+        "mode" => json!("Daemon"),
+        "account" => json!("LocalService"),
+        "operator" if pointer.contains("tolerations") => json!(null),
+        "operator" => json!("In"),
+        "effect" => json!("NoExecute"),
+        "windowsBuilds" => json!(["10.0.26100"]),
+        "fieldPath" => json!("metadata.name"),
+        "mountPath" => json!("/etc/other"),
+        _ => match value {
+            Value::Bool(it) => json!(!it),
+            Value::Number(it) => json!(it.as_i64().unwrap_or_default() + 1),
+            Value::String(it) if it.ends_with('%') => json!("20%"),
+            Value::String(it) if it.starts_with("10.0.") => json!("10.0.26100"),
+            Value::String(it) if last == "cpu" || last == "memory" => {
+                json!(if it == "100m" { "99m" } else { "300Mi" })
+            }
+            Value::String(it) => json!(format!("{it}x")),
+            _ => json!(null),
+        },
+    }
+}
+
+fn revision_of(spec: &Value) -> Option<String> {
+    check(spec, &inputs())
+        .ok()
+        .map(|it| revision::name("agent", &it.content.raw, 0))
+}
+
+#[test]
+fn every_leaf_of_the_content_changes_the_revision_and_nothing_else_does() {
+    let spec = run_once();
+    let before = revision_of(&spec).unwrap();
+    let (mut inside, mut outside) = (0, 0);
+    for pointer in pointers(&spec).iter().filter(|it| is_leaf(&spec, it)) {
+        let mut changed = spec.clone();
+        set(
+            &mut changed,
+            pointer,
+            other(pointer, spec.pointer(pointer).unwrap()),
+        );
+        let is_content = ["/template", "/runAs", "/job/exitCodes", "/inputs", "/mode"]
+            .iter()
+            .any(|it| pointer.starts_with(it));
+        // What a change makes invalid (a mount without its volume, say) has no revision at all.
+        let Some(after) = revision_of(&changed) else {
+            assert!(is_content, "{pointer} must stay valid to prove anything");
+            continue;
+        };
+        assert_eq!(after != before, is_content, "{pointer}");
+        *(if is_content {
+            &mut inside
+        } else {
+            &mut outside
+        }) += 1;
+    }
+    assert!(
+        inside >= 12 && outside >= 8,
+        "too few leaves were tried: {inside} and {outside}"
+    );
+}
+
+#[test]
+fn only_the_content_of_inputs_that_count_changes_the_revision() {
+    let mut spec = daemon();
+    let with = |map: &str, secret: &str| InputsView {
+        config_maps: BTreeMap::from([("agent".into(), InputState::Present(map.into()))]),
+        secrets: BTreeMap::from([("token".into(), InputState::Present(secret.into()))]),
+    };
+    let of = |spec: &Value, view: &InputsView| check(spec, view).unwrap().content.raw;
+    let before = of(&spec, &with("m1", "s1"));
+    assert_ne!(before, of(&spec, &with("m2", "s1")));
+    assert_ne!(before, of(&spec, &with("m1", "s2")));
+    set(&mut spec, "/inputs/secrets/0/ignoreChanges", json!(true));
+    assert_eq!(of(&spec, &with("m1", "s1")), of(&spec, &with("m1", "s2")));
+}
+
+#[test]
+fn defaults_are_those_of_the_reference() {
+    let spec = json!({
+        "mode": "RunOnce",
+        "runAs": {"account": "System"},
+        "template": {"spec": {"containers": [{"name": "a", "image": "a"}]}},
+    });
+    let desired = check(&spec, &InputsView::default()).unwrap();
+    assert_eq!(desired.max_unavailable, crate::desired::Amount::Count(1));
+    assert_eq!(desired.min_healthy, crate::desired::Amount::Percent(100));
+    assert_eq!(desired.progress_deadline.as_secs(), 1800);
+    assert_eq!(desired.start_grace.as_secs(), 1200);
+    assert_eq!(
+        (desired.job.success, desired.job.reboot_required),
+        (vec![0], vec![1641, 3010])
+    );
+    assert_eq!(desired.job.retry_max.as_secs(), 86_400);
+}

@@ -16,12 +16,6 @@ const OPERATOR: &[Grant] = &[
     (
         TASKS,
         "windowshosttasks",
-        "get",
-        "reads the task again when its status write conflicts",
-    ),
-    (
-        TASKS,
-        "windowshosttasks",
         "list",
         "fills the index, and counts every task in the metrics",
     ),
@@ -36,12 +30,6 @@ const OPERATOR: &[Grant] = &[
     (
         TASKS,
         "windowshostnodes",
-        "get",
-        "reads a ledger before it is written",
-    ),
-    (
-        TASKS,
-        "windowshostnodes",
         "list",
         "fills the index with the ledgers",
     ),
@@ -50,13 +38,13 @@ const OPERATOR: &[Grant] = &[
         TASKS,
         "windowshostnodes",
         "create",
-        "the first entry of a node",
+        "the ledger of a node that joined",
     ),
     (
         TASKS,
         "windowshostnodes",
         "patch",
-        "server-side apply of the ledger and its owner",
+        "gives the ledger to a Node that was created anew",
     ),
     (
         TASKS,
@@ -68,7 +56,7 @@ const OPERATOR: &[Grant] = &[
         "apps",
         "daemonsets",
         "get",
-        "tells an own child from somebody else's of the same name",
+        "tells an own child from another of its name; settles a write that the watch is late with",
     ),
     ("apps", "daemonsets", "list", "fills the index"),
     (
@@ -77,7 +65,12 @@ const OPERATOR: &[Grant] = &[
         "watch",
         "sees that others changed a child",
     ),
-    ("apps", "daemonsets", "create", "the child of a Daemon task"),
+    (
+        "apps",
+        "daemonsets",
+        "create",
+        "the child of a Daemon task; a server-side apply that creates needs it too",
+    ),
     (
         "apps",
         "daemonsets",
@@ -88,7 +81,7 @@ const OPERATOR: &[Grant] = &[
         "apps",
         "controllerrevisions",
         "get",
-        "the content of the stable revision",
+        "the content of the stable revision while a rollout is paused",
     ),
     (
         "apps",
@@ -124,7 +117,7 @@ const OPERATOR: &[Grant] = &[
         "batch",
         "jobs",
         "get",
-        "tells an own Job from somebody else's of the same name",
+        "tells an own Job from another of its name; settles a write that the watch is late with",
     ),
     ("batch", "jobs", "list", "fills the index"),
     ("batch", "jobs", "watch", "sees that a Job ended"),
@@ -135,16 +128,10 @@ const OPERATOR: &[Grant] = &[
         "one Job per node, revision and attempt",
     ),
     (
-        "batch",
-        "jobs",
-        "patch",
-        "server-side apply, which creates nothing twice",
-    ),
-    (
         "",
         "pods",
         "get",
-        "the exit code and log tail of a failed pod",
+        "settles a deletion that the watch is late with",
     ),
     (
         "",
@@ -154,19 +141,12 @@ const OPERATOR: &[Grant] = &[
     ),
     ("", "pods", "watch", "sees that pods become ready or fail"),
     ("", "pods", "delete", "replaces a pod within the budget"),
-    ("", "nodes", "get", "a node that the index has not seen yet"),
     ("", "nodes", "list", "fills the index with the fleet"),
     (
         "",
         "nodes",
         "watch",
         "nodes that join, leave, reboot or are re-imaged",
-    ),
-    (
-        "",
-        "namespaces",
-        "get",
-        "the Pod Security level of the task's namespace",
     ),
     ("", "namespaces", "list", "fills the index with the levels"),
     (
@@ -175,7 +155,6 @@ const OPERATOR: &[Grant] = &[
         "watch",
         "goes on when the level is changed",
     ),
-    ("", "configmaps", "get", "the content of inputs.configMaps"),
     ("", "configmaps", "list", "digests of the inputs"),
     (
         "",
@@ -215,7 +194,6 @@ const LEADER_ELECTION: &[Grant] = &[
 ];
 
 const SECRET_READER: &[Grant] = &[
-    ("", "secrets", "get", "the content of inputs.secrets"),
     (
         "",
         "secrets",

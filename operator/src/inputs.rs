@@ -3,19 +3,17 @@
 //! The operator has no access to Secrets by default. A refusal is told to the index with its message, and the watch asks again
 //! every half minute, so that a new RoleBinding takes effect without a restart.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-use crate::index::{InputKind, Scope};
+use crate::index::{InputKind, Scope, Wanted};
 use crate::watch::Common;
-
-type Wanted = BTreeMap<(InputKind, String), BTreeSet<String>>;
 
 /// One watch that runs.
 struct Running {
-    names: BTreeSet<String>,
+    round: u64,
     resync: watch::Sender<u64>,
     task: AbortHandle,
 }
@@ -42,23 +40,21 @@ pub(crate) async fn run(
             }
             keep
         });
-        for (of, names) in now {
+        for (of, round) in now {
             if let Some(watch) = running.get_mut(&of) {
-                if !names.is_subset(&watch.names) {
-                    // The index kept nothing of what nobody had named.
+                if watch.round != round {
+                    watch.round = round;
                     watch.resync.send_modify(|wish| *wish += 1);
                 }
-                watch.names = names;
                 continue;
             }
-            let wish = watch::Sender::new(0);
-            let scope = Scope::Inputs(of.0, of.1.clone());
-            let (task, _) = common.spawn(scope, wish.subscribe());
+            let resync = watch::Sender::new(0);
+            let (task, _) = common.spawn(Scope::Inputs(of.0, of.1.clone()), resync.subscribe());
             running.insert(
                 of,
                 Running {
-                    names,
-                    resync: wish,
+                    round,
+                    resync,
                     task,
                 },
             );

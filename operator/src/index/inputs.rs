@@ -29,7 +29,11 @@ impl InputKind {
 }
 
 /// Which inputs are named: per kind and namespace, the names.
-pub(super) type Wanted = BTreeMap<(InputKind, String), BTreeSet<String>>;
+pub(super) type Named = BTreeMap<(InputKind, String), BTreeSet<String>>;
+
+/// Which watches of inputs are needed. The number grows whenever the watch must list again, because an earlier list dropped
+/// what nobody had named at that time.
+pub type Wanted = BTreeMap<(InputKind, String), u64>;
 
 /// The digest of an input's content, as hexadecimal text.
 pub(super) fn digest(input: &Input) -> String {
@@ -79,6 +83,8 @@ struct Group {
     /// Digest and list mark by name.
     rows: BTreeMap<String, (String, u32)>,
     epoch: u32,
+    names: BTreeSet<String>,
+    round: u64,
     /// The first list that tells of every name that is wanted: an older one dropped what was not wanted then.
     needed: u32,
     complete: bool,
@@ -88,31 +94,33 @@ struct Group {
 /// The inputs that are wanted, and what is known of them.
 #[derive(Debug, Default)]
 pub(super) struct Inputs {
-    pub(super) wanted: Wanted,
     groups: BTreeMap<(InputKind, String), Group>,
+    rounds: u64,
 }
 
 impl Inputs {
     /// Takes over what the tasks name now.
-    pub(super) fn want(&mut self, wanted: Wanted) {
-        for (of, names) in &wanted {
-            let group = self.groups.entry(of.clone()).or_default();
-            let before = self.wanted.get(of);
-            if names
-                .iter()
-                .any(|name| before.is_none_or(|before| !before.contains(name)))
-            {
+    pub(super) fn want(&mut self, named: Named) {
+        self.groups.retain(|of, _| named.contains_key(of));
+        for (of, names) in named {
+            let group = self.groups.entry(of).or_default();
+            if !names.is_subset(&group.names) {
+                self.rounds += 1;
+                group.round = self.rounds;
                 group.needed = group.epoch + 1;
                 group.complete = false;
             }
+            group.rows.retain(|name, _| names.contains(name));
+            group.names = names;
         }
-        self.groups.retain(|of, _| wanted.contains_key(of));
-        for (of, group) in &mut self.groups {
-            if let Some(names) = wanted.get(of) {
-                group.rows.retain(|name, _| names.contains(name));
-            }
-        }
-        self.wanted = wanted;
+    }
+
+    /// Which watches are needed.
+    pub(super) fn wanted(&self) -> Wanted {
+        self.groups
+            .iter()
+            .map(|(of, group)| (of.clone(), group.round))
+            .collect()
     }
 
     pub(super) fn begin(&mut self, of: &(InputKind, String)) {
@@ -137,16 +145,11 @@ impl Inputs {
     pub(super) fn seen(&mut self, kind: InputKind, input: &Input) -> bool {
         let of = (kind, input.metadata.namespace.clone());
         let name = &input.metadata.name;
-        if !self
-            .wanted
-            .get(&of)
-            .is_some_and(|names| names.contains(name))
-        {
-            return false;
-        }
-        let Some(group) = self.groups.get_mut(&of) else {
-            return false;
-        };
+        let group = self
+            .groups
+            .get_mut(&of)
+            .filter(|group| group.names.contains(name));
+        let Some(group) = group else { return false };
         let row = (digest(input), group.epoch);
         let before = group.rows.get(name).map(|(digest, _)| digest.clone());
         let changed = before.as_ref() != Some(&row.0);

@@ -29,7 +29,7 @@ mod write;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hosttask_crds::node::{LedgerEntry, WindowsHostNodeStatus};
+use hosttask_crds::node::LedgerEntry;
 use hosttask_crds::task::WindowsHostTaskStatus;
 use jiff::Timestamp;
 use serde_json::Value;
@@ -38,7 +38,7 @@ use tokio::sync::watch;
 pub use self::change::{Change, Kind, Object, Scope, Source};
 pub use self::expect::{DEADLINE, Expectation, Overdue, Settled, Ticket};
 pub(crate) use self::fleet::MissingPods;
-pub use self::inputs::InputKind;
+pub use self::inputs::{InputKind, Wanted};
 pub(crate) use self::owner::daemon_set_view;
 use self::state::State;
 use crate::desired::{Desired, TaskKey};
@@ -104,7 +104,7 @@ pub struct Counts {
 pub struct Index {
     state: Mutex<State>,
     /// Which inputs the tasks name, for the watches that live only while somebody needs them.
-    wanted: watch::Sender<BTreeMap<(InputKind, String), BTreeSet<String>>>,
+    wanted: watch::Sender<Wanted>,
 }
 
 impl Index {
@@ -129,6 +129,12 @@ impl Index {
     pub fn apply(&self, change: Change, now: Timestamp) -> Vec<Key> {
         let mut keys = BTreeSet::new();
         let mut state = self.lock();
+        let wishes = matches!(
+            change,
+            Change::Seen(Object::Task(_), _)
+                | Change::Gone(Object::Task(_))
+                | Change::Listed(Scope::Kind(Kind::Task))
+        );
         match change {
             Change::Listing(scope) => state.begin(&scope),
             Change::Listed(scope) => state.end(&scope, &mut keys),
@@ -140,25 +146,26 @@ impl Index {
                 }
             }
         }
-        self.publish(&state);
+        if wishes {
+            self.publish(&state);
+        }
         keys.into_iter().collect()
     }
 
     /// Tells the watches of ConfigMaps and Secrets what is wanted now.
     fn publish(&self, state: &State) {
+        let now = state.inputs.wanted();
         self.wanted.send_if_modified(|wanted| {
-            let differs = *wanted != state.inputs.wanted;
+            let differs = *wanted != now;
             if differs {
-                wanted.clone_from(&state.inputs.wanted);
+                *wanted = now;
             }
             differs
         });
     }
 
-    /// The ConfigMaps and Secrets that tasks name, as they change.
-    pub fn wanted_inputs(
-        &self,
-    ) -> watch::Receiver<BTreeMap<(InputKind, String), BTreeSet<String>>> {
+    /// Which watches of ConfigMaps and Secrets are needed, as it changes.
+    pub fn wanted_inputs(&self) -> watch::Receiver<Wanted> {
         self.wanted.subscribe()
     }
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::Key;
 use super::change::{Kind, Source};
 use super::fleet::{TaskRow, takes};
-use super::inputs::{InputKind, Wanted};
+use super::inputs::{InputKind, Named};
 use super::node::{LedgerRow, NodeRow};
 use super::owner::version;
 use super::state::{Keys, State, key};
@@ -84,7 +84,7 @@ impl State {
     }
 
     fn want_inputs(&mut self) {
-        let mut wanted = Wanted::new();
+        let mut wanted = Named::new();
         for (key, row) in &self.tasks {
             for (kind, name) in &row.inputs {
                 let names = wanted.entry((*kind, key.namespace.clone())).or_default();

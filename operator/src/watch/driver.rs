@@ -191,6 +191,7 @@ impl Driver {
             let empty = std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
             return Err(Error::Broken(empty));
         }
+        backoff.reset();
         Ok(())
     }
 

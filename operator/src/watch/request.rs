@@ -48,6 +48,7 @@ impl Error {
     /// The HTTP code of a refusal.
     pub(super) fn code(&self) -> Option<u16> {
         match self {
+            Self::Request(kube::Error::Api(status)) if status.reason == "Expired" => Some(410),
             Self::Request(kube::Error::Api(status)) => Some(status.code),
             Self::Ended { code, .. } => Some(*code),
             Self::Request(_)
@@ -139,6 +140,8 @@ struct Status {
     metadata: PageMeta,
     #[serde(deserialize_with = "nullable")]
     code: u16,
+    #[serde(deserialize_with = "nullable")]
+    reason: String,
     #[serde(deserialize_with = "nullable")]
     message: String,
 }

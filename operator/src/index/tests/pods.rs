@@ -1,0 +1,259 @@
+//! Pod rows: clocks, restarts, troubles and ends.
+
+use super::*;
+
+#[test]
+fn readiness_seen_live_counts_from_our_clock_whatever_the_kubelet_says() {
+    for skew in [-90, 0, 90] {
+        let bench = Bench::new();
+        bench.see(Kind::Pod, &pod("agent-1", 10), 0);
+        assert_eq!(bench.pod(0).ready_since, None);
+        bench.see(
+            Kind::Pod,
+            &with_ready(pod("agent-1", 11), "True", at(20 + skew)),
+            20,
+        );
+        assert_eq!(bench.pod(20).ready_since, Some(at(20)), "skew {skew}");
+        // The next event of the same readiness does not start it over.
+        bench.see(
+            Kind::Pod,
+            &with_ready(pod("agent-1", 12), "True", at(20 + skew)),
+            50,
+        );
+        assert_eq!(bench.pod(50).ready_since, Some(at(20)), "skew {skew}");
+    }
+}
+
+#[test]
+fn readiness_found_in_a_list_is_never_in_the_future_and_never_before_the_pod() {
+    for (there, expected) in [(40, 40), (190, 100), (-500, 0)] {
+        let bench = Bench::new();
+        bench.list(
+            Kind::Pod,
+            &[with_ready(pod("agent-1", 10), "True", at(there))],
+            100,
+        );
+        assert_eq!(
+            bench.pod(100).ready_since,
+            Some(at(expected)),
+            "kubelet says {there}"
+        );
+    }
+}
+
+#[test]
+fn readiness_lost_and_regained_while_we_were_away_starts_over() {
+    let bench = Bench::new();
+    bench.see(Kind::Pod, &with_ready(pod("agent-1", 10), "True", at(5)), 5);
+    bench.list(
+        Kind::Pod,
+        &[with_ready(pod("agent-1", 10), "True", at(5))],
+        50,
+    );
+    assert_eq!(
+        bench.pod(50).ready_since,
+        Some(at(5)),
+        "a list changes nothing by itself"
+    );
+    bench.list(
+        Kind::Pod,
+        &[with_ready(pod("agent-1", 12), "True", at(60))],
+        70,
+    );
+    assert_eq!(bench.pod(70).ready_since, Some(at(60)));
+}
+
+#[test]
+fn lost_readiness_counts_from_the_loss_and_a_pod_that_was_never_ready_has_none() {
+    let bench = Bench::new();
+    bench.see(
+        Kind::Pod,
+        &with_ready(pod("agent-1", 10), "False", at(1)),
+        1,
+    );
+    assert_eq!(bench.pod(1).unready_since, None);
+    bench.see(Kind::Pod, &with_ready(pod("agent-1", 11), "True", at(9)), 9);
+    bench.see(
+        Kind::Pod,
+        &with_ready(pod("agent-1", 12), "False", at(-80)),
+        30,
+    );
+    let view = bench.pod(30);
+    assert_eq!((view.ready_since, view.unready_since), (None, Some(at(30))));
+}
+
+#[test]
+fn restarts_count_only_when_seen_and_only_within_the_window() {
+    let with = |version, count: u32| {
+        let mut pod = pod("agent-1", version);
+        pod["status"]["containerStatuses"] =
+            json!([{"restartCount": count, "state": {"running": {}}}]);
+        pod
+    };
+    let bench = Bench::new();
+    bench.list(Kind::Pod, &[with(10, 7)], 0);
+    assert_eq!(
+        bench.pod(0).recent_restarts,
+        0,
+        "they happened before we looked"
+    );
+    bench.see(Kind::Pod, &with(11, 8), 100);
+    bench.see(Kind::Pod, &with(12, 10), 500);
+    assert_eq!(bench.pod(500).recent_restarts, 3);
+    assert_eq!(
+        bench.pod(701).recent_restarts,
+        2,
+        "the first is out of the window"
+    );
+    assert_eq!(bench.pod(1101).recent_restarts, 0);
+}
+
+#[test]
+fn a_heartbeat_of_a_pod_wakes_nobody_but_its_resource_version_is_kept() {
+    let bench = Bench::new();
+    assert_eq!(bench.see(Kind::Pod, &pod("agent-1", 10), 0), [task_key()]);
+    assert_eq!(bench.see(Kind::Pod, &pod("agent-1", 11), 1), []);
+    assert_eq!(bench.pod(1).resource_version, "11");
+}
+
+#[test]
+fn an_event_older_than_what_a_live_read_showed_is_ignored() {
+    let bench = Bench::new();
+    let mut deleting = pod("agent-1", 20);
+    deleting["metadata"]["deletionTimestamp"] = json!("2026-05-01T12:00:00Z");
+    bench.list(Kind::Pod, &[deleting], 0);
+    bench.see(Kind::Pod, &pod("agent-1", 19), 1);
+    assert!(bench.pod(1).deleting);
+    bench.list(Kind::Pod, &[pod("agent-1", 5)], 2);
+    assert!(
+        !bench.pod(2).deleting,
+        "a list is right even where versions went back (restored etcd)"
+    );
+}
+
+#[test]
+fn a_pod_that_is_not_bound_yet_is_on_the_node_its_affinity_names() {
+    let mut pod = pod("agent-1", 10);
+    pod["spec"] = json!({"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
+        "nodeSelectorTerms": [{"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["win-9"]}]}]
+    }}}});
+    let bench = Bench::new();
+    bench.see(Kind::Pod, &pod, 0);
+    assert_eq!(bench.pod(0).node, "win-9");
+}
+
+#[test]
+fn what_keeps_a_container_from_running_is_told_and_starting_is_no_trouble() {
+    let with = |version, status: Value| {
+        let mut pod = pod("agent-1", version);
+        pod["status"] = status;
+        pod
+    };
+    let bench = Bench::new();
+    bench.see(
+        Kind::Pod,
+        &with(
+            10,
+            json!({"containerStatuses": [{"state": {"waiting": {"reason": "ContainerCreating"}}}]}),
+        ),
+        0,
+    );
+    assert_eq!(bench.pod(0).trouble, None);
+    let crash = json!({"containerStatuses": [{
+        "restartCount": 3,
+        "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 40s"}},
+        "lastState": {"terminated": {"exitCode": 1603, "reason": "Error", "message": "no disk"}}
+    }]});
+    bench.see(Kind::Pod, &with(11, crash), 1);
+    let view = bench.pod(1);
+    assert_eq!(
+        view.trouble.map(|trouble| trouble.reason).as_deref(),
+        Some("CrashLoopBackOff")
+    );
+    assert_eq!(
+        view.exit.map(|exit| (exit.code, exit.message)),
+        Some((1603, "no disk".to_owned()))
+    );
+    bench.see(
+        Kind::Pod,
+        &with(
+            12,
+            json!({"phase": "Failed", "reason": "Evicted", "message": "disk"}),
+        ),
+        2,
+    );
+    let view = bench.pod(2);
+    assert!(view.finished);
+    assert_eq!(
+        view.trouble.map(|trouble| trouble.reason).as_deref(),
+        Some("Evicted")
+    );
+}
+
+#[test]
+fn the_exit_is_that_of_the_container_that_failed_else_of_the_last_main_container() {
+    let exit = |init: i32, first: i32, second: i32| {
+        let ended = |code: i32, time: &str| json!({"state": {"terminated": {"exitCode": code, "reason": "X", "finishedAt": time}}});
+        let mut pod = pod("agent-1", 10);
+        pod["status"] = json!({
+            "phase": "Failed",
+            "initContainerStatuses": [ended(init, "2026-05-01T12:00:01Z")],
+            "containerStatuses": [ended(first, "2026-05-01T12:00:09Z"), ended(second, "2026-05-01T12:00:05Z")]
+        });
+        let bench = Bench::new();
+        bench.see(Kind::Pod, &pod, 0);
+        bench.pod(0).exit.map(|exit| exit.code)
+    };
+    assert_eq!(exit(0, 0, 3010), Some(3010));
+    assert_eq!(exit(5, 0, 0), Some(5));
+    assert_eq!(exit(0, 0, 0), Some(0));
+}
+
+#[test]
+fn a_pod_with_our_labels_that_nobody_controls_or_in_another_namespace_is_not_ours() {
+    let bench = Bench::new();
+    let mut forged = pod("forged", 10);
+    forged["metadata"]["ownerReferences"] = json!([]);
+    assert_eq!(bench.see(Kind::Pod, &forged, 0), []);
+    let mut elsewhere = pod("elsewhere", 10);
+    elsewhere["metadata"]["namespace"] = json!("attacker");
+    assert_eq!(bench.see(Kind::Pod, &elsewhere, 0), []);
+    assert_eq!(bench.observed(0).pods, []);
+}
+
+#[test]
+fn a_pod_that_loses_its_labels_leaves_its_task_and_one_that_changes_them_moves() {
+    let bench = Bench::new();
+    let mut other = task("44444444-4444-4444-8444-444444444444", 1, &json!({}));
+    other["metadata"]["name"] = json!("other");
+    bench.see(Kind::Task, &other, 0);
+    bench.see(Kind::Pod, &pod("agent-1", 10), 0);
+    let mut moved = pod("agent-1", 11);
+    moved["metadata"]["labels"]["hosttask.dev/task-uid"] =
+        json!("44444444-4444-4444-8444-444444444444");
+    assert_eq!(
+        bench.see(Kind::Pod, &moved, 1),
+        [task_key(), Key::Task(key("other"))]
+    );
+    assert_eq!(bench.observed(1).pods, []);
+    let mut bare = pod("agent-1", 12);
+    bare["metadata"]["labels"] = json!(null);
+    assert_eq!(bench.see(Kind::Pod, &bare, 2), [Key::Task(key("other"))]);
+    assert_eq!(bench.index.counts().pods, 0);
+}
+
+#[test]
+fn a_uid_and_a_version_of_an_unusual_form_come_back_as_they_were() {
+    let mut odd = pod("agent-1", 0);
+    odd["metadata"]["uid"] = json!("not-a-uuid");
+    odd["metadata"]["resourceVersion"] = json!("0x1f");
+    let bench = Bench::new();
+    bench.see(Kind::Pod, &odd, 0);
+    let view = bench.pod(0);
+    assert_eq!(
+        (view.uid.as_str(), view.resource_version.as_str()),
+        ("not-a-uuid", "0x1f")
+    );
+    bench.lose(Kind::Pod, &odd, 1);
+    assert_eq!(bench.index.counts().pods, 0);
+}

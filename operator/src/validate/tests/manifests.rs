@@ -82,21 +82,23 @@ fn published_daemon_sets_fail_for_the_fields_that_are_illegal_and_no_other() {
         "spec.template.spec.affinity",
         "spec.template.spec.tolerations",
     );
+    let privileged = "spec.template.spec.containers[0].securityContext.privileged";
     for (file, expected) in [
         (
             "microsoft__wcnspectserv-daemon.yaml",
-            &[
-                selector,
-                "spec.template.spec.containers[0].securityContext.privileged",
-            ][..],
+            &[selector, tolerations, privileged][..],
         ),
         ("sig-windows-tools__csi-proxy.yaml", &[selector]),
+        (
+            "sig-windows-tools__containerd-logger-eventflow.yaml",
+            &[selector],
+        ),
         ("windows_exporter__daemonset.yaml", &[selector]),
-        ("jsturtevant__trigger-logger.yaml", &[selector]),
+        ("jsturtevant__trigger-logger.yaml", &[selector, tolerations]),
         ("sig-windows-tools__calico.yaml", &[affinity, tolerations]),
         (
             "sig-windows-tools__kube-proxy-calico.yaml",
-            &[affinity, tolerations],
+            &[selector, tolerations],
         ),
     ] {
         let all = documents(&folder.join(file));

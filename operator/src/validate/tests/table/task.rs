@@ -1,0 +1,228 @@
+//! Cases of everything but the template.
+
+use super::super::super::{decode, identity as i, input, limits as l, placement as p};
+use super::*;
+
+pub(super) fn task_cases() -> Vec<Case> {
+    let account = "/runAs";
+    let mut cases = vec![
+        case(&REQUIRED, "/mode", Value::Null),
+        case(&REQUIRED, "/runAs", Value::Null),
+        case(&REQUIRED, "/template", Value::Null),
+        case(&JOB_MODE, "/job", json!({"ttlSecondsAfterFinished": 5})),
+        case(&decode::MALFORMED, "/mode", json!("Sometimes")),
+        case(&decode::MALFORMED, "/suspend", json!("no")),
+        case(&decode::MALFORMED, "/template", json!([])),
+        case(
+            &decode::MALFORMED,
+            "/rollout/minReadySeconds",
+            json!(1_i64 << 40),
+        ),
+        case(&decode::MALFORMED, &format!("{C}/args"), json!("one")),
+        case(&i::RUN_AS_CHOICE, account, json!({})),
+        case(
+            &i::RUN_AS_CHOICE,
+            account,
+            json!({"account": "System", "localGroup": "a"}),
+        ),
+        at(
+            &i::LOCAL_GROUP,
+            account,
+            json!({"localGroup": r"CORP\a"}),
+            "spec.runAs.localGroup",
+        ),
+        at(
+            &i::LOCAL_GROUP,
+            account,
+            json!({"localGroup": ""}),
+            "spec.runAs.localGroup",
+        ),
+        case(
+            &i::ACCOUNT,
+            &format!("{C}/{OPTIONS}/runAsUserName"),
+            json!(r"nt authority\SYSTEM"),
+        ),
+        case(
+            &i::ACCOUNT,
+            &format!("{I}/{OPTIONS}/runAsUserName"),
+            json!("ContainerUser"),
+        ),
+        case(
+            &i::POD_ACCOUNT,
+            &format!("/template/spec/{OPTIONS}/runAsUserName"),
+            json!(r"NT AUTHORITY\LocalService"),
+        ),
+    ];
+    let mut lesser = daemon();
+    set(&mut lesser, account, json!({"account": "LocalService"}));
+    let name = format!("{C}/{OPTIONS}/runAsUserName");
+    cases.push(of(
+        lesser,
+        &i::CEILING,
+        &name,
+        json!(r"NT AUTHORITY\SYSTEM"),
+        &field(&name),
+    ));
+    cases
+}
+
+pub(super) fn placement_cases() -> Vec<Case> {
+    let labels = "/placement/nodeSelector/matchLabels";
+    let expression = "/placement/nodeSelector/matchExpressions/0";
+    let toleration = "/placement/tolerations/0";
+    vec![
+        case(&p::SELECTOR_KEY, &format!("{labels}/a b"), json!("x")),
+        case(&p::SELECTOR_KEY, &format!("{expression}/key"), json!("-a")),
+        case(&p::SELECTOR_VALUE, &format!("{labels}/pool"), json!("a b")),
+        case(
+            &p::SELECTOR_VALUE,
+            &format!("{expression}/values/0"),
+            json!("-"),
+        ),
+        case(
+            &p::SELECTOR_OPERATOR,
+            &format!("{expression}/operator"),
+            json!("Gt"),
+        ),
+        case(
+            &p::SELECTOR_VALUES,
+            &format!("{expression}/values"),
+            json!([]),
+        ),
+        at(
+            &p::SELECTOR_VALUES,
+            &format!("{expression}/operator"),
+            json!("Exists"),
+            "spec.placement.nodeSelector.matchExpressions[0].values",
+        ),
+        case(
+            &p::SELECTOR_OS,
+            &format!("{labels}/kubernetes.io~1os"),
+            json!("linux"),
+        ),
+        case(
+            &p::SELECTOR_OS,
+            expression,
+            json!({"key": "kubernetes.io/os", "operator": "NotIn", "values": ["windows"]}),
+        ),
+        case(&p::BUILD, "/placement/windowsBuilds/0", json!("2022")),
+        at(
+            &p::TOLERATION_KEY,
+            toleration,
+            json!({"operator": "Equal", "value": "x"}),
+            "spec.placement.tolerations[0].key",
+        ),
+        case(
+            &p::TOLERATION_OPERATOR,
+            &format!("{toleration}/operator"),
+            json!("Gt"),
+        ),
+        at(
+            &p::TOLERATION_VALUE,
+            &format!("{toleration}/operator"),
+            json!("Exists"),
+            "spec.placement.tolerations[0].value",
+        ),
+        case(
+            &p::TOLERATION_EFFECT,
+            &format!("{toleration}/effect"),
+            json!("Never"),
+        ),
+        case(
+            &p::TOLERATION_SECONDS,
+            &format!("{toleration}/tolerationSeconds"),
+            json!(5),
+        ),
+    ]
+}
+
+pub(super) fn input_cases() -> Vec<Case> {
+    let states = |config_map: Option<InputState>, secret: Option<InputState>| InputsView {
+        config_maps: config_map
+            .into_iter()
+            .map(|it| ("agent".into(), it))
+            .collect(),
+        secrets: secret.into_iter().map(|it| ("token".into(), it)).collect(),
+    };
+    let present = || Some(InputState::Present("d".into()));
+    let denied = || Some(InputState::Denied("forbidden".into()));
+    let (map, secret) = (
+        "spec.inputs.configMaps[0].name",
+        "spec.inputs.secrets[0].name",
+    );
+    let with = |rule, inputs, field: &str| Case {
+        rule,
+        spec: daemon(),
+        inputs,
+        field: field.into(),
+    };
+    vec![
+        case(&input::NAME, "/inputs/configMaps/0/name", json!("A b")),
+        case(&input::TWICE, "/inputs/secrets/1", json!({"name": "token"})).named("name"),
+        with(&input::MISSING, states(None, present()), map),
+        with(
+            &input::MISSING,
+            states(Some(InputState::Missing), present()),
+            map,
+        ),
+        with(&input::MISSING, states(present(), None), secret),
+        with(&input::CONFIG_MAP_DENIED, states(denied(), present()), map),
+        with(&input::SECRET_DENIED, states(present(), denied()), secret),
+    ]
+}
+
+pub(super) fn limit_cases() -> Vec<Case> {
+    let mut cases = vec![
+        case(&l::MAX_UNAVAILABLE, "/rollout/maxUnavailable", json!(0)),
+        case(&l::MAX_UNAVAILABLE, "/rollout/maxUnavailable", json!("0%")),
+        case(
+            &l::MAX_UNAVAILABLE,
+            "/rollout/maxUnavailable",
+            json!("101%"),
+        ),
+        case(&l::MAX_UNAVAILABLE, "/rollout/maxUnavailable", json!("5")),
+        case(&l::MAX_UNAVAILABLE, "/rollout/maxUnavailable", json!("+5%")),
+        case(&l::MIN_HEALTHY, "/health/minHealthy", json!(-1)),
+        case(&l::MIN_HEALTHY, "/health/minHealthy", json!("most")),
+        case(
+            &l::DEADLINE_ORDER,
+            "/rollout/progressDeadlineSeconds",
+            json!(30),
+        ),
+        job(&l::CODE_TWICE, "/job/exitCodes/success", json!([0, 0])).named_at("[1]"),
+        job(
+            &l::CODE_IN_BOTH,
+            "/job/exitCodes/rebootRequired",
+            json!([7]),
+        )
+        .named_at("[0]"),
+        job(&l::CODE_ZERO, "/job/exitCodes/rebootRequired", json!([0])).named_at("[0]"),
+        of(
+            run_once(),
+            &l::CODE_COUNT,
+            "/job/exitCodes/success",
+            json!((0..255).collect::<Vec<i32>>()),
+            "spec.job.exitCodes",
+        ),
+        job(&l::RETRY_ORDER, "/job/retry/maxSeconds", json!(299)),
+        job(&l::RETRY_ORDER, "/job/retry/initialSeconds", json!(86_401)),
+    ];
+    for (pointer, value) in [
+        ("/rollout/minReadySeconds", -1),
+        ("/rollout/revisionHistoryLimit", -1),
+        ("/health/maxRestarts", -1),
+        ("/health/restartWindowSeconds", 0),
+        ("/health/startGraceSeconds", 86_401),
+    ] {
+        cases.push(case(&l::RANGE, pointer, json!(value)));
+    }
+    for (pointer, value) in [
+        ("/job/activeDeadlineSeconds", 0),
+        ("/job/ttlSecondsAfterFinished", -1),
+        ("/job/retry/limit", -1),
+        ("/job/retry/initialSeconds", 0),
+    ] {
+        cases.push(job(&l::RANGE, pointer, json!(value)));
+    }
+    cases
+}

@@ -98,7 +98,7 @@ fn within(key: &str, values: Vec<String>) -> Requirement {
 }
 
 impl Operator {
-    /// The operator of that name, as LabelSelector and node affinity spell it.
+    /// The operator of that name, as `LabelSelector` and node affinity spell it.
     pub fn parse(name: &str) -> Option<Self> {
         match name {
             "In" => Some(Self::In),
@@ -109,7 +109,7 @@ impl Operator {
         }
     }
 
-    /// The operator as LabelSelector and node affinity spell it.
+    /// The operator as `LabelSelector` and node affinity spell it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::In => "In",
@@ -144,7 +144,7 @@ impl Placement {
 }
 
 impl Requirement {
-    /// An absent label meets NotIn, as in Kubernetes.
+    /// An absent label meets `NotIn`, as in Kubernetes.
     fn is_met_by(&self, labels: &BTreeMap<String, String>) -> bool {
         let value = labels.get(&self.key);
         let is_listed = || value.is_some_and(|value| self.values.contains(value));

@@ -194,9 +194,8 @@ proptest! {
         let expected = requirements.iter().all(|it| match (it.operator, labels.get(&it.key)) {
             (Operator::In, Some(value)) => it.values.contains(value),
             (Operator::NotIn, Some(value)) => !it.values.contains(value),
-            (Operator::In, None) | (Operator::DoesNotExist, Some(_)) => false,
+            (Operator::In | Operator::Exists, None) | (Operator::DoesNotExist, Some(_)) => false,
             (Operator::Exists, Some(_)) | (Operator::NotIn | Operator::DoesNotExist, None) => true,
-            (Operator::Exists, None) => false,
         });
         let placement = Placement { requirements, ..Placement::default() };
         prop_assert_eq!(placement.selects(&labels), expected);

@@ -55,7 +55,7 @@ fn write_canonical(value: &Value, out: &mut String) {
             out.push(']');
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-            write_scalar(value, out)
+            write_scalar(value, out);
         }
     }
 }

@@ -21,7 +21,7 @@ pub use daemon_set::{applied, daemon_set};
 pub use job::job;
 pub(crate) use pod::{account_name, inject};
 
-/// Builds the ControllerRevision that keeps the task's content. Its name is the revision, see
+/// Builds the `ControllerRevision` that keeps the task's content. Its name is the revision, see
 /// [`crate::revision::name`]; the number orders the history, the newest highest.
 pub fn controller_revision(desired: &Desired, name: &str, number: i64) -> ControllerRevision {
     ControllerRevision {

@@ -8,7 +8,7 @@ use crate::desired::TaskKey;
 use crate::observed::NodeView;
 use crate::validate::{InputsView, TaskInput, validate};
 
-fn desired(mode: &str, run_as: Value, job: Value) -> Desired {
+fn desired(mode: &str, run_as: &Value, job: &Value) -> Desired {
     let spec = json!({
         "mode": mode,
         "runAs": run_as,
@@ -32,12 +32,12 @@ fn desired(mode: &str, run_as: Value, job: Value) -> Desired {
 }
 
 fn daemon() -> Value {
-    let desired = desired("Daemon", json!({"account": "LocalService"}), Value::Null);
+    let desired = desired("Daemon", &json!({"account": "LocalService"}), &Value::Null);
     serde_json::to_value(daemon_set(&desired, &desired.content, "agent-abc")).unwrap()
 }
 
-fn run_once(policy: Value) -> Value {
-    let desired = desired("RunOnce", json!({"account": "System"}), policy);
+fn run_once(policy: &Value) -> Value {
+    let desired = desired("RunOnce", &json!({"account": "System"}), policy);
     let node = NodeView {
         name: "win-1".into(),
         uid: "n1".into(),
@@ -94,7 +94,7 @@ fn every_pod_gets_what_makes_it_a_host_process_pod() {
 
 #[test]
 fn inherit_is_an_annotation_and_names_no_account() {
-    let desired = desired("Daemon", json!({"account": "Inherit"}), Value::Null);
+    let desired = desired("Daemon", &json!({"account": "Inherit"}), &Value::Null);
     let set = daemon_set(&desired, &desired.content, "agent-abc");
     let annotations = set.spec.template.metadata.unwrap().annotations.unwrap();
     assert_eq!(
@@ -118,7 +118,7 @@ fn inherit_is_an_annotation_and_names_no_account() {
 
 #[test]
 fn the_applied_hash_changes_with_anything_else_and_only_then() {
-    let desired = desired("Daemon", json!({"account": "System"}), Value::Null);
+    let desired = desired("Daemon", &json!({"account": "System"}), &Value::Null);
     let set = daemon_set(&desired, &desired.content, "agent-abc");
     assert_eq!(
         applied(&set),
@@ -141,7 +141,7 @@ fn the_applied_hash_changes_with_anything_else_and_only_then() {
 
 #[test]
 fn a_job_is_for_one_node_and_one_attempt() {
-    let job = run_once(json!({"activeDeadlineSeconds": 60, "ttlSecondsAfterFinished": 5}));
+    let job = run_once(&json!({"activeDeadlineSeconds": 60, "ttlSecondsAfterFinished": 5}));
     let spec = &job["spec"];
     for (field, value) in [
         ("backoffLimit", 0),
@@ -173,7 +173,7 @@ fn a_known_exit_code_ends_the_job_and_a_drain_does_not() {
     let disruption = json!({
         "action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
     });
-    let job = run_once(json!({"exitCodes": {"success": [7, 0], "rebootRequired": [3010, 1641]}}));
+    let job = run_once(&json!({"exitCodes": {"success": [7, 0], "rebootRequired": [3010, 1641]}}));
     assert_eq!(
         job["spec"]["podFailurePolicy"]["rules"],
         json!([
@@ -181,7 +181,7 @@ fn a_known_exit_code_ends_the_job_and_a_drain_does_not() {
             disruption,
         ])
     );
-    let job = run_once(json!({"exitCodes": {"success": [0], "rebootRequired": []}}));
+    let job = run_once(&json!({"exitCodes": {"success": [0], "rebootRequired": []}}));
     assert_eq!(
         job["spec"]["podFailurePolicy"]["rules"],
         json!([disruption])
@@ -190,7 +190,7 @@ fn a_known_exit_code_ends_the_job_and_a_drain_does_not() {
 
 #[test]
 fn a_job_tolerates_what_daemon_pods_do_and_cordoned_nodes_only_where_it_may() {
-    let mut desired = desired("RunOnce", json!({"account": "System"}), Value::Null);
+    let mut desired = desired("RunOnce", &json!({"account": "System"}), &Value::Null);
     let cordoned = |desired: &Desired| {
         let job = job(desired, "r", &NodeView::default(), 1);
         let all = job

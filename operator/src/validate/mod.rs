@@ -37,7 +37,7 @@ rules! {
 /// One thing that is wrong with a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// The reason it is reported under: InvalidSpec, InputMissing or SecretAccessDenied.
+    /// The reason it is reported under: `InvalidSpec`, `InputMissing` or `SecretAccessDenied`.
     pub reason: Reason,
     /// The field path, such as `spec.template.spec.containers[0].image`.
     pub field: String,
@@ -80,7 +80,7 @@ pub struct TaskInput<'a> {
     pub spec: &'a Value,
 }
 
-/// The content stored in a ControllerRevision cannot be used.
+/// The content stored in a `ControllerRevision` cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("failed to decode the stored content at {field}: {message}")]
 pub struct ContentError {
@@ -137,7 +137,7 @@ pub fn validate(task: &TaskInput<'_>, inputs: &InputsView) -> Result<Desired, Ve
         paused: pace.paused,
         placement: compile(placement.as_ref()),
         content: Content {
-            raw: content(task.spec, digests),
+            raw: content(task.spec, &digests),
             template,
             run_as,
         },
@@ -153,7 +153,7 @@ pub fn validate(task: &TaskInput<'_>, inputs: &InputsView) -> Result<Desired, Ve
     })
 }
 
-/// Turns the data of a ControllerRevision back into the content it keeps.
+/// Turns the data of a `ControllerRevision` back into the content it keeps.
 ///
 /// # Errors
 /// The first field that does not fit. The data were valid when they were written; somebody else changed them.
@@ -163,18 +163,16 @@ pub fn stored_content(raw: Value) -> Result<Content, ContentError> {
     let run_as: Option<RunAs> = section.required("runAs", &mut found);
     let run_as = run_as.and_then(|it| identity::identity(&it, &mut found));
     let template: Option<PodTemplateSpec> = section.required("template", &mut found);
-    match (run_as, template, found.is_empty()) {
-        (Some(run_as), Some(template), true) => Ok(Content {
+    if let (Some(run_as), Some(template), true) = (run_as, template, found.is_empty()) {
+        return Ok(Content {
             raw,
             template,
             run_as,
-        }),
-        _ => {
-            let first = found.into_problems().into_iter().next();
-            let (field, message) = first.map(|it| (it.field, it.message)).unwrap_or_default();
-            Err(ContentError { field, message })
-        }
+        });
     }
+    let first = found.into_problems().into_iter().next();
+    let (field, message) = first.map(|it| (it.field, it.message)).unwrap_or_default();
+    Err(ContentError { field, message })
 }
 
 /// Judges a finished pod spec by the rules of HostProcess pods; `at` is the path of the spec.
@@ -228,7 +226,7 @@ fn judge_template(
 }
 
 /// What the revision is a hash of. `mode` is part of it because one content needs another pod in each mode.
-fn content(spec: &Value, inputs: Value) -> Value {
+fn content(spec: &Value, inputs: &Value) -> Value {
     let mut content = json!({
         "mode": spec.get("mode"),
         "runAs": spec.get("runAs"),

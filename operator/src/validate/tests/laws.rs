@@ -73,7 +73,7 @@ fn pointers(value: &Value) -> Vec<String> {
             .enumerate()
             .map(|(i, it)| (i.to_string(), it))
             .collect(),
-        _ => Vec::new(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Vec::new(),
     };
     let below = |(key, it): (String, &Value)| {
         let deeper: Vec<String> = pointers(it)
@@ -243,7 +243,7 @@ fn reverse_keys(value: &Value) -> String {
                 items.iter().map(reverse_keys).collect::<Vec<_>>().join(",")
             )
         }
-        _ => value.to_string(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.to_string(),
     }
 }
 
@@ -268,7 +268,7 @@ fn other(pointer: &str, value: &Value) -> Value {
                 json!(if it == "100m" { "99m" } else { "300Mi" })
             }
             Value::String(it) => json!(format!("{it}x")),
-            _ => json!(null),
+            Value::Null | Value::Array(_) | Value::Object(_) => json!(null),
         },
     }
 }

@@ -68,23 +68,20 @@ pub(crate) fn set(document: &mut Value, pointer: &str, value: Value) {
     let mut at = document;
     for part in pointer.split('/').skip(1) {
         let part = part.replace("~1", "/");
-        at = match at {
-            Value::Array(items) => {
-                let index: usize = part.parse().unwrap();
-                if index == items.len() {
-                    items.push(Value::Null);
-                }
-                &mut items[index]
+        at = if let Value::Array(items) = at {
+            let index: usize = part.parse().unwrap();
+            if index == items.len() {
+                items.push(Value::Null);
             }
-            _ => {
-                if !at.is_object() {
-                    *at = json!({});
-                }
-                at.as_object_mut()
-                    .unwrap()
-                    .entry(part)
-                    .or_insert(Value::Null)
+            &mut items[index]
+        } else {
+            if !at.is_object() {
+                *at = json!({});
             }
+            at.as_object_mut()
+                .unwrap()
+                .entry(part)
+                .or_insert(Value::Null)
         };
     }
     *at = value;

@@ -3,6 +3,7 @@
 use super::super::super::{container as c, probe, volume as v};
 use super::*;
 
+#[expect(clippy::too_many_lines, reason = "a table: each entry is a case")]
 pub(super) fn container_cases() -> Vec<Case> {
     let mut cases = vec![
         case(&c::NAME, &format!("{C}/name"), json!("Agent")),
@@ -144,6 +145,7 @@ pub(super) fn container_cases() -> Vec<Case> {
     cases
 }
 
+#[expect(clippy::too_many_lines, reason = "a table: each entry is a case")]
 pub(super) fn volume_cases() -> Vec<Case> {
     let volume = "/template/spec/volumes/1";
     let mount = "/template/spec/containers/0/volumeMounts/0";

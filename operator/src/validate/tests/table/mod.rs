@@ -4,6 +4,8 @@ mod container;
 mod task;
 mod template;
 
+use std::fmt::Write as _;
+
 use super::*;
 
 pub(super) struct Case {
@@ -51,9 +53,9 @@ fn field(pointer: &str) -> String {
             .iter()
             .any(|it| field.ends_with(it));
         if is_key || part.parse::<usize>().is_ok() {
-            field.push_str(&format!("[{part}]"));
+            write!(field, "[{part}]").unwrap();
         } else {
-            field.push_str(&format!(".{part}"));
+            write!(field, ".{part}").unwrap();
         }
     }
     field

@@ -3,6 +3,7 @@
 use super::super::super::{container as c, pod, template as t};
 use super::*;
 
+#[expect(clippy::too_many_lines, reason = "a table: each entry is a case")]
 pub(super) fn template_cases() -> Vec<Case> {
     let s = "/template/spec";
     let m = "/template/metadata";

@@ -8,7 +8,7 @@ pub const MANAGED_BY_HOSTTASK: &str = "hosttask";
 pub const TASK: &str = "hosttask.dev/task";
 /// Label on every child and pod: the task's UID. It is what DaemonSets select their pods by.
 pub const TASK_UID: &str = "hosttask.dev/task-uid";
-/// Label on every pod, Job and ControllerRevision: the name of the revision.
+/// Label on every pod, Job and `ControllerRevision`: the name of the revision.
 pub const REVISION: &str = "hosttask.dev/revision";
 /// Label on Jobs and their pods: which attempt on the node it is, counted from 1.
 pub const ATTEMPT: &str = "hosttask.dev/attempt";

@@ -8,6 +8,7 @@ pub mod label;
 pub mod node;
 pub mod reference;
 pub mod schema;
+mod status;
 pub mod task;
 pub mod template;
 

@@ -1,12 +1,20 @@
 //! `WindowsHostNode`: the ledger of what ran on one Windows node. The operator writes it, people read it.
+#![expect(
+    unreachable_pub,
+    reason = "the derive of the schema repeats each struct inside a private scope"
+)]
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A WindowsHostNode records which run-once tasks ran on the Windows node of the same name and how they ended.
+/// A `WindowsHostNode` records which run-once tasks ran on the Windows node of the same name and how they ended.
 /// The operator creates it and deletes it with the Node. When the node is re-imaged, its entries are void.
+#[expect(
+    clippy::duplicated_attributes,
+    reason = "columns of one type repeat their type_"
+)]
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[kube(
@@ -115,7 +123,7 @@ pub struct LedgerEntry {
     pub boot_id: Option<String>,
 }
 
-/// How it ended. Failed: with `nextRetryTime` it is tried again. RebootPending: with a reboot-required code, and the node
+/// How it ended. Failed: with `nextRetryTime` it is tried again. `RebootPending`: with a reboot-required code, and the node
 /// has not rebooted since.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LedgerState {

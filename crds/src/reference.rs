@@ -5,25 +5,25 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use crate::condition::{ConditionType, Reason};
-use crate::schema::{self, EMBEDDED, Error, OMITTED, RULES};
+use crate::schema::{self, EMBEDDED, OMITTED, RULES, SchemaError};
 
 const NOTE: &str = "<!-- Generated from the types: UPDATE_GOLDEN=1 cargo test -p hosttask-crds --test golden -->\n";
 
 /// Every field of both kinds: type, default, range and meaning; then the rules and what a template may hold.
-pub fn api() -> Result<String, Error> {
+pub fn api() -> Result<String, SchemaError> {
     let mut page = format!("# The API: {}/{}\n\n{NOTE}", crate::GROUP, crate::VERSION);
     for definition in schema::manifests()? {
-        let root = schema::schema_of(&definition).ok_or(Error::NoSchema)?;
-        let kind = text(&definition["spec"]["names"], "kind");
+        let root = schema::schema_of(&definition).ok_or(SchemaError::NoSchema)?;
+        let kind = text(get(&definition, "/spec/names"), "kind");
         write(
             &mut page,
             &format!("\n## {kind}\n\n{}\n", text(root, "description")),
         );
         for section in ["spec", "status"] {
-            let Some(node) = root["properties"].get(section) else {
+            let Some(node) = get(root, "/properties").get(section) else {
                 continue;
             };
-            if node["properties"]
+            if get(node, "/properties")
                 .as_object()
                 .is_none_or(serde_json::Map::is_empty)
             {
@@ -38,10 +38,7 @@ pub fn api() -> Result<String, Error> {
         }
         if kind == "WindowsHostTask" {
             rules(&mut page);
-            template(
-                &mut page,
-                &root["properties"]["spec"]["properties"]["template"],
-            );
+            template(&mut page, get(root, "/properties/spec/properties/template"));
         }
     }
     Ok(page)
@@ -74,13 +71,13 @@ pub fn reasons() -> String {
 /// Rows for the fields below a node, parents first. What is embedded from Kubernetes is one row.
 fn fields(page: &mut String, node: &Value, path: &str) {
     let object = node.get("items").unwrap_or(node);
-    let required: Vec<&str> = object["required"]
+    let required: Vec<&str> = get(object, "/required")
         .as_array()
         .into_iter()
         .flatten()
         .filter_map(Value::as_str)
         .collect();
-    for (name, field) in object["properties"].as_object().into_iter().flatten() {
+    for (name, field) in get(object, "/properties").as_object().into_iter().flatten() {
         let at = format!("{path}.{name}");
         let (meaning, stated) = split_default(&text(field, "description"));
         let default = match field.get("default") {
@@ -149,7 +146,7 @@ fn template(page: &mut String, node: &Value) {
 /// A row for every object with fields. Init containers have the fields of containers and are not repeated.
 fn objects(page: &mut String, node: &Value, path: &str) {
     let object = node.get("items").unwrap_or(node);
-    let Some(properties) = object["properties"].as_object() else {
+    let Some(properties) = get(object, "/properties").as_object() else {
         return;
     };
     write(
@@ -187,10 +184,10 @@ fn kind(field: &Value) -> String {
     if field.get("x-kubernetes-int-or-string").is_some() {
         return "integer or string".to_owned();
     }
-    if let Some(words) = field["enum"].as_array() {
+    if let Some(words) = get(field, "/enum").as_array() {
         return names(words.iter().filter_map(Value::as_str));
     }
-    if field["format"] == "date-time" {
+    if get(field, "/format") == "date-time" {
         return "time".to_owned();
     }
     match field.get("items") {
@@ -205,7 +202,7 @@ fn bounds(field: &Value) -> String {
     if let (Some(least), Some(most)) = (number("minimum"), number("maximum")) {
         bounds.push(format!("{least} to {most}"));
     }
-    if field["format"] != "date-time"
+    if get(field, "/format") != "date-time"
         && let Some(most) = number("maxLength")
     {
         bounds.push(format!("≤ {most} characters"));
@@ -230,12 +227,17 @@ fn split_default(about: &str) -> (String, String) {
     };
     let (default, rest) = after
         .split_once(". ")
-        .unwrap_or((after.trim_end_matches('.'), ""));
+        .unwrap_or_else(|| (after.trim_end_matches('.'), ""));
     let default = default.trim_start_matches(':').trim();
     (
         format!("{before}{rest}").trim().to_owned(),
         default.to_owned(),
     )
+}
+
+/// What stands at a JSON pointer; null where nothing does.
+fn get<'a>(node: &'a Value, pointer: &str) -> &'a Value {
+    node.pointer(pointer).unwrap_or(&Value::Null)
 }
 
 fn text(node: &Value, key: &str) -> String {

@@ -1,17 +1,26 @@
 //! `WindowsHostTask`: one program on every selected Windows node, as a user writes it, and what became of it.
+#![expect(
+    unreachable_pub,
+    reason = "the derive of the schema repeats each struct inside a private scope"
+)]
 
 use k8s_openapi::api::core::v1::Toleration;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use crate::status::{NodeFailure, Waiting, WaveStatus, WindowsHostTaskStatus};
 use crate::template::Template;
 
-/// A WindowsHostTask runs a HostProcess container on every selected Windows node: as a service (Daemon) or once
+/// A `WindowsHostTask` runs a HostProcess container on every selected Windows node: as a service (Daemon) or once
 /// (RunOnce). The operator creates the DaemonSet or the Jobs, replaces pods node by node within the budget, and
 /// reports per node what happened.
+#[expect(
+    clippy::duplicated_attributes,
+    reason = "columns of one type repeat their type_"
+)]
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[kube(
@@ -89,7 +98,7 @@ pub struct WindowsHostTaskSpec {
     /// node and revision (a Job per node). Immutable: delete the task and create it again to change the mode.
     pub mode: Mode,
 
-    /// Do nothing on any node, only report. Running pods and Jobs are left alone.
+    /// Do nothing on any node, only report. Running pods and Jobs are left alone. Default false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
 
@@ -136,7 +145,7 @@ pub enum Mode {
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct RunAs {
-    /// A built-in service account. System has full control of the node; LocalService and NetworkService have few rights.
+    /// A built-in service account. System has full control of the node; `LocalService` and `NetworkService` have few rights.
     /// Inherit takes the account containerd itself runs as (annotation `microsoft.com/hostprocess-inherit-user`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<Account>,
@@ -147,7 +156,7 @@ pub struct RunAs {
     pub local_group: Option<String>,
 }
 
-/// A built-in service account. System has full control of the node; LocalService and NetworkService have few rights.
+/// A built-in service account. System has full control of the node; `LocalService` and `NetworkService` have few rights.
 /// Inherit takes the account containerd itself runs as (annotation `microsoft.com/hostprocess-inherit-user`).
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Account {
@@ -172,8 +181,8 @@ pub struct Placement {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(inner(length(max = 20)))]
     pub windows_builds: Vec<String>,
-    /// Which taints are tolerated. WindowsPools (the default): the taints that the cloud vendors and common guides put on
-    /// Windows pools (keys `os` and `node.kubernetes.io/os`). All: every taint. None: no taint.
+    /// Which taints are tolerated. `WindowsPools`: the taints that the cloud vendors and common guides put on
+    /// Windows pools (keys `os` and `node.kubernetes.io/os`). All: every taint. None: no taint. Default `WindowsPools`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tolerate: Option<Tolerate>,
     /// Further taints that are tolerated.
@@ -186,8 +195,8 @@ pub struct Placement {
     pub include_unschedulable: Option<bool>,
 }
 
-/// Which taints are tolerated. WindowsPools (the default): the taints that the cloud vendors and common guides put on
-/// Windows pools (keys `os` and `node.kubernetes.io/os`). All: every taint. None: no taint.
+/// Which taints are tolerated. `WindowsPools`: the taints that the cloud vendors and common guides put on
+/// Windows pools (keys `os` and `node.kubernetes.io/os`). All: every taint. None: no taint. Default `WindowsPools`.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tolerate {
     /// Every taint.
@@ -206,7 +215,7 @@ pub struct Inputs {
     /// ConfigMaps of the task's namespace.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub config_maps: Vec<ConfigMapInput>,
-    /// Secrets of the task's namespace. The operator has no access to Secrets by default: bind the ClusterRole
+    /// Secrets of the task's namespace. The operator has no access to Secrets by default: bind the `ClusterRole`
     /// `hosttask-secret-reader` in the namespace first (the condition names the command).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<SecretInput>,
@@ -228,7 +237,7 @@ pub struct SecretInput {
     /// The Secret's name.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// The Secret must exist, but a change of its content rolls nothing out (for tokens that are renewed often).
+    /// The Secret must exist, but a change of its content rolls nothing out (for tokens that are renewed often). Default false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ignore_changes: Option<bool>,
 }
@@ -237,7 +246,7 @@ pub struct SecretInput {
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Rollout {
-    /// Start no further node. What runs goes on; nodes that join get the stable revision.
+    /// Start no further node. What runs goes on; nodes that join get the stable revision. Default false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<bool>,
     /// How many nodes may be disturbed at once: a number or a percentage of the desired nodes (rounded down, at least 1).
@@ -254,7 +263,7 @@ pub struct Rollout {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 604_800))]
     pub progress_deadline_seconds: Option<i32>,
-    /// How many old revisions are kept as ControllerRevisions. Default 10.
+    /// How many old revisions are kept as `ControllerRevisions`. Default 10.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100))]
     pub revision_history_limit: Option<i32>,
@@ -334,131 +343,4 @@ pub struct Retry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 604_800))]
     pub max_seconds: Option<i32>,
-}
-
-/// What became of a task.
-#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct WindowsHostTaskStatus {
-    /// The generation of the spec that this status describes; -1 until the operator has seen the task.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = -1, max = 9_007_199_254_740_991i64))]
-    pub observed_generation: Option<i64>,
-    /// The last revision whose rollout was completed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
-    pub stable_revision: Option<String>,
-    /// The revision that the spec and the inputs ask for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
-    pub update_revision: Option<String>,
-    /// The update revision whose rollout missed its progress deadline. Cleared when it completes or the content changes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
-    pub failed_revision: Option<String>,
-    /// How often a revision name was already taken by other content.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 2_147_483_647))]
-    pub collision_count: Option<i32>,
-    /// Nodes the task should run on, reachable or not.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 2_147_483_647))]
-    pub desired_nodes: Option<i32>,
-    /// Nodes at the update revision (RunOnce: that finished it).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 2_147_483_647))]
-    pub updated_nodes: Option<i32>,
-    /// Nodes that are healthy at any revision (RunOnce: that finished the update revision successfully).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 2_147_483_647))]
-    pub healthy_nodes: Option<i32>,
-    /// Nodes that were started and are not yet healthy, finished or failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 2_147_483_647))]
-    pub in_progress_nodes: Option<i32>,
-    /// Nodes on which the update revision failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 2_147_483_647))]
-    pub failed_nodes: Option<i32>,
-    /// Desired nodes that do not answer. They are left out of the budget and of percentages.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 2_147_483_647))]
-    pub unreachable_nodes: Option<i32>,
-    /// Reachable nodes that still wait for the update revision.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 2_147_483_647))]
-    pub pending_nodes: Option<i32>,
-    /// When a node last changed its state in this rollout. The progress deadline counts from here.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_progress_time: Option<Time>,
-    /// The part of the fleet that is being rolled out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub wave: Option<WaveStatus>,
-    /// The newest failures, at most 10.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub failures: Vec<NodeFailure>,
-    /// Ready, Reconciling, Stalled, Healthy and Validated. Reconciling and Stalled are present only while true.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub conditions: Vec<Condition>,
-}
-
-/// The part of the fleet that is being rolled out.
-#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct WaveStatus {
-    /// The wave's name; `default` is the whole fleet.
-    #[schemars(length(max = 63))]
-    pub name: String,
-    /// The wave's position, counted from 0.
-    #[schemars(range(min = 0, max = 1000))]
-    pub index: i32,
-    /// How many waves there are.
-    #[schemars(range(min = 0, max = 1000))]
-    pub total: i32,
-    /// When the wave's rollout began.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub start_time: Option<Time>,
-    /// What the rollout waits for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub waiting: Option<Waiting>,
-}
-
-/// What the rollout waits for. Budget: as many nodes are disturbed as `maxUnavailable` allows. Paused: `rollout.paused`
-/// or `suspend` must be lifted.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Waiting {
-    /// For nodes in flight: as many nodes are disturbed as `maxUnavailable` allows.
-    Budget,
-    /// For `rollout.paused` or `suspend` to be lifted.
-    Paused,
-}
-
-/// A failure on one node.
-#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct NodeFailure {
-    /// The node.
-    #[schemars(length(max = 253))]
-    pub node: String,
-    /// The revision that failed there.
-    #[schemars(length(max = 253))]
-    pub revision: String,
-    /// Why, as one word: ExitCode, DeadlineExceeded, CrashLoop, TooManyRestarts, NotReady, ImagePull, CreateContainer, ….
-    #[schemars(length(max = 128))]
-    pub reason: String,
-    /// The exit code of the program, where it ended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = i32::MIN, max = i32::MAX))]
-    pub exit_code: Option<i32>,
-    /// What the program last wrote, or what Kubernetes says, at most 256 characters.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 256))]
-    pub message: Option<String>,
-    /// How many times it was tried (RunOnce).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 2_147_483_647))]
-    pub attempts: Option<i32>,
-    /// When it is tried again (RunOnce).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next_retry_time: Option<Time>,
 }

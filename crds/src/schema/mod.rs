@@ -19,7 +19,7 @@ use crate::{WindowsHostNode, WindowsHostTask};
 
 /// Why a definition cannot be generated: the tables of this module do not fit the types.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum SchemaError {
     /// A table names a field that the types do not have (any more).
     #[error("failed to find the field {0} in the schema")]
     NoSuchField(&'static str),
@@ -52,12 +52,12 @@ pub const UNTYPED: &str = "spec.template.spec.affinity";
 const SCHEMA: &str = "/spec/versions/0/schema/openAPIV3Schema";
 
 /// Both custom resource definitions, ready to be applied, with their fields in a stable order.
-pub fn manifests() -> Result<Vec<Value>, Error> {
+pub fn manifests() -> Result<Vec<Value>, SchemaError> {
     Ok(vec![task()?, node()?])
 }
 
 /// The definitions by the name of their file, as YAML.
-pub fn yaml() -> Result<Vec<(String, String)>, Error> {
+pub fn yaml() -> Result<Vec<(String, String)>, SchemaError> {
     let named = |it: Value| {
         let name = it
             .pointer("/spec/names/plural")
@@ -74,35 +74,37 @@ pub fn schema_of(definition: &Value) -> Option<&Value> {
     definition.pointer(SCHEMA)
 }
 
-fn task() -> Result<Value, Error> {
+fn task() -> Result<Value, SchemaError> {
     let mut definition = serde_json::to_value(WindowsHostTask::crd())?;
-    let schema = definition.pointer_mut(SCHEMA).ok_or(Error::NoSchema)?;
+    let schema = definition
+        .pointer_mut(SCHEMA)
+        .ok_or(SchemaError::NoSchema)?;
     leave_out(schema)?;
     for embedded in EMBEDDED {
         at(schema, embedded, &mut strip_descriptions)?;
         at(schema, embedded, &mut |it| {
-            path::each_mut(it, "", &mut bound::embedded)
+            path::each_mut(it, "", &mut bound::embedded);
         })?;
     }
     at(schema, "spec.template", &mut |it| {
-        insert(it, "required", json!(["spec"]))
+        insert(it, "required", json!(["spec"]));
     })?;
     at(schema, "spec.template.spec.containers", &mut |it| {
-        insert(it, "minItems", json!(1))
+        insert(it, "minItems", json!(1));
     })?;
     at(schema, "status", &mut |it| {
-        insert(it, "default", json!({"observedGeneration": -1}))
+        insert(it, "default", json!({"observedGeneration": -1}));
     })?;
     rule::add(schema)?;
     finish(definition)
 }
 
-fn node() -> Result<Value, Error> {
+fn node() -> Result<Value, SchemaError> {
     finish(serde_json::to_value(WindowsHostNode::crd())?)
 }
 
 /// Removes the fields of [`OMITTED`], and the schema of [`UNTYPED`].
-fn leave_out(schema: &mut Value) -> Result<(), Error> {
+fn leave_out(schema: &mut Value) -> Result<(), SchemaError> {
     for omitted in OMITTED {
         let mut missing = None;
         at(schema, omitted.at, &mut |node| {
@@ -125,7 +127,7 @@ fn leave_out(schema: &mut Value) -> Result<(), Error> {
             }
         })?;
         if let Some(missing) = missing {
-            return Err(Error::NoSuchField(missing));
+            return Err(SchemaError::NoSuchField(missing));
         }
     }
     at(schema, UNTYPED, &mut |it| {
@@ -134,13 +136,17 @@ fn leave_out(schema: &mut Value) -> Result<(), Error> {
 }
 
 /// What both definitions have in common.
-fn finish(mut definition: Value) -> Result<Value, Error> {
+fn finish(mut definition: Value) -> Result<Value, SchemaError> {
     insert(
-        definition.get_mut("metadata").ok_or(Error::NoSchema)?,
+        definition
+            .get_mut("metadata")
+            .ok_or(SchemaError::NoSchema)?,
         "labels",
         json!({"app.kubernetes.io/name": "hosttask", "app.kubernetes.io/component": "api"}),
     );
-    let schema = definition.pointer_mut(SCHEMA).ok_or(Error::NoSchema)?;
+    let schema = definition
+        .pointer_mut(SCHEMA)
+        .ok_or(SchemaError::NoSchema)?;
     describe(schema);
     let mut unknown = None;
     path::each_mut(schema, "", &mut |name, node| {
@@ -150,7 +156,7 @@ fn finish(mut definition: Value) -> Result<Value, Error> {
         }
     });
     match unknown {
-        Some(list) => Err(Error::UnknownList(list)),
+        Some(list) => Err(SchemaError::UnknownList(list)),
         None => Ok(sorted(definition)),
     }
 }
@@ -213,9 +219,9 @@ fn at(
     schema: &mut Value,
     path: &'static str,
     change: &mut dyn FnMut(&mut Value),
-) -> Result<(), Error> {
+) -> Result<(), SchemaError> {
     match path::visit(schema, path, change) {
-        0 => Err(Error::NoSuchField(path)),
+        0 => Err(SchemaError::NoSuchField(path)),
         _ => Ok(()),
     }
 }

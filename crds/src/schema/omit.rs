@@ -70,6 +70,12 @@ omitted! {
         "dynamic resource allocation is not available on Windows";
     "spec.template.spec.containers|initContainers.lifecycle": ["stopSignal"],
         "Windows has no signals; a container is stopped by CTRL_SHUTDOWN_EVENT";
+    "spec.template.spec.containers|initContainers.livenessProbe|readinessProbe|startupProbe.httpGet": ["protocol"],
+        "too young: the kubelets of most Windows pools do not know it";
+    "spec.template.spec.containers|initContainers.lifecycle.postStart|preStop.httpGet": ["protocol"],
+        "too young: the kubelets of most Windows pools do not know it";
+    "spec.template.spec.containers|initContainers.livenessProbe|readinessProbe|startupProbe.grpc": ["mode"],
+        "too young: the kubelets of most Windows pools do not know it";
     "spec.template.spec.containers|initContainers.volumeMounts":
         ["bindMountOptions", "mountPropagation", "recursiveReadOnly"],
         "options of Linux mounts";

@@ -36,26 +36,7 @@ fn child(node: &mut Value, key: &str, rest: &str, found: &mut dyn FnMut(&mut Val
     node.get_mut(key).map_or(0, |it| visit(it, rest, found))
 }
 
-/// Calls `seen` with every node below and including `node`, parents first, and the name of the nearest property.
-pub(super) fn each<'a>(node: &'a Value, name: &'a str, seen: &mut dyn FnMut(&'a str, &'a Value)) {
-    seen(name, node);
-    for (key, it) in node
-        .get("properties")
-        .and_then(Value::as_object)
-        .into_iter()
-        .flatten()
-    {
-        each(it, key, seen);
-    }
-    for inner in ["items", "additionalProperties"]
-        .iter()
-        .filter_map(|key| node.get(key))
-    {
-        each(inner, name, seen);
-    }
-}
-
-/// As [`each`], for changes.
+/// Calls `change` with every node below and including `node`, parents first, and the name of the nearest property.
 pub(super) fn each_mut(node: &mut Value, name: &str, change: &mut dyn FnMut(&str, &mut Value)) {
     change(name, node);
     for (key, it) in node

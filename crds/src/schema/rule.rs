@@ -6,7 +6,7 @@
 
 use serde_json::{Value, json};
 
-use super::Error;
+use super::SchemaError;
 use super::path::visit;
 
 /// A rule of the `WindowsHostTask` schema.
@@ -132,12 +132,12 @@ rules! {
     "mount_path_is_not_the_drive" at "spec.template.spec.containers|initContainers.volumeMounts.mountPath":
         r"!self.matches('^[cC]:[/\\\\]*$')", "is drive C: itself, over which nothing can be mounted; give a directory";
     "mount_path_is_no_pipe" at "spec.template.spec.containers|initContainers.volumeMounts.mountPath":
-        r"!self.startsWith('\\\\\\\\.\\\\pipe')",
+        r"!self.startsWith('\\\\.\\pipe')",
         "is a named pipe, which cannot be mounted into a HostProcess container; remove the mount, the container reaches the pipe under its path";
     "volume_has_one_source" at "spec.template.spec.volumes.[]":
         "[has(self.configMap), has(self.csi), has(self.downwardAPI), has(self.emptyDir), has(self.ephemeral), has(self.hostPath), has(self.image), has(self.persistentVolumeClaim), has(self.projected), has(self.secret)].exists_one(it, it)",
         "must have exactly one source, such as hostPath, configMap, secret or emptyDir";
-    "host_path_is_no_pipe" at "spec.template.spec.volumes.hostPath.path": r"!self.startsWith('\\\\\\\\.\\\\pipe')",
+    "host_path_is_no_pipe" at "spec.template.spec.volumes.hostPath.path": r"!self.startsWith('\\\\.\\pipe')",
         "is a named pipe, which cannot be mounted into a HostProcess container; remove volume and mount, the container reaches the pipe under the same path";
     "host_path_is_a_file_or_directory" at "spec.template.spec.volumes.hostPath.type":
         "self in ['', 'DirectoryOrCreate', 'Directory', 'FileOrCreate', 'File']",
@@ -151,7 +151,7 @@ rules! {
 }
 
 /// Writes the rules into the schema.
-pub(super) fn add(root: &mut Value) -> Result<(), Error> {
+pub(super) fn add(root: &mut Value) -> Result<(), SchemaError> {
     for rule in RULES {
         let mut entry = json!({"rule": rule.rule, "message": rule.message});
         if let Some(entry) = entry.as_object_mut().filter(|_| !rule.field.is_empty()) {
@@ -159,7 +159,7 @@ pub(super) fn add(root: &mut Value) -> Result<(), Error> {
         }
         let found = visit(root, rule.at, &mut |node| push(node, &entry));
         if found == 0 {
-            return Err(Error::NoSuchField(rule.at));
+            return Err(SchemaError::NoSuchField(rule.at));
         }
     }
     Ok(())

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    if let Err(error) = log::start(args.log_format, &args.log_level) {
+    if let Err(error) = log::start(args.log_format, &args.log_level, Timestamp::now) {
         eprintln!("error: --log-level: {error}");
         return ExitCode::from(2);
     }

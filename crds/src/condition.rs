@@ -35,6 +35,22 @@ impl ConditionType {
             Self::Validated => "Validated",
         }
     }
+
+    /// What it means when it is true, for the reference page.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Ready => {
+                "The summary: at least `health.minHealthy` of the reachable nodes run or finished the update revision. \
+                 Wait for this one."
+            }
+            Self::Reconciling => "Work is going on. Present only while true.",
+            Self::Stalled => {
+                "No further progress without a change by somebody. Present only while true."
+            }
+            Self::Healthy => "The nodes are healthy, whatever the rollout does.",
+            Self::Validated => "The spec, its inputs and the children made of it are acceptable.",
+        }
+    }
 }
 
 macro_rules! reasons {

@@ -49,10 +49,13 @@ pub fn reasons() -> String {
     let mut page = format!(
         "# Conditions and reasons\n\n{NOTE}\n\
          The status of a `WindowsHostTask` has these conditions. `Reconciling` and `Stalled` are present only while true, \
-         and never both.\n\n| type |\n| --- |\n"
+         and never both.\n\n| type | when it is true |\n| --- | --- |\n"
     );
     for it in ConditionType::ALL {
-        write(&mut page, &format!("| `{}` |\n", it.as_str()));
+        write(
+            &mut page,
+            &format!("| `{}` | {} |\n", it.as_str(), it.meaning()),
+        );
     }
     write(
         &mut page,

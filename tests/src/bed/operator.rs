@@ -96,6 +96,11 @@ impl OperatorProcess {
     /// Starts one replica with leader election, as the Deployment does.
     pub async fn start(cluster: &LocalCluster, options: OperatorOptions) -> Result<Self, OperatorError> {
         let kubeconfig = cluster.service_account_kubeconfig(NAMESPACE, SERVICE_ACCOUNT).await?;
+        Self::start_with(&kubeconfig, cluster.dir(), options)
+    }
+
+    /// Starts one replica against the API server of a kubeconfig; its log goes to `folder`.
+    pub fn start_with(kubeconfig: &Path, folder: &Path, options: OperatorOptions) -> Result<Self, OperatorError> {
         let (health, metrics) = (free_port()?, free_port()?);
         let mut args = vec![
             "--leader-elect".to_owned(),
@@ -106,7 +111,7 @@ impl OperatorProcess {
         args.extend(options.args);
         let mut command = Command::new(binary()?);
         command.args(args).env("KUBECONFIG", kubeconfig);
-        let process = Supervised::start(&format!("hosttask-operator-{health}"), &command, cluster.dir())?;
+        let process = Supervised::start(&format!("hosttask-operator-{health}"), &command, folder)?;
         let log = process.log().to_owned();
         Ok(Self { process, log, endpoint: Endpoint { health, metrics } })
     }

@@ -28,9 +28,9 @@ impl std::fmt::Debug for Tasks {
     }
 }
 
-/// A valid Daemon task for the simulated fleet.
+/// A valid Daemon task for the simulated fleet, whose pods count as healthy after a second.
 pub fn daemon(name: &str, image: &str) -> Value {
-    task(name, "Daemon", image)
+    with(task(name, "Daemon", image), &json!({ "spec": { "rollout": { "minReadySeconds": 1 } } }))
 }
 
 /// A valid RunOnce task for the simulated fleet, with quick retries.

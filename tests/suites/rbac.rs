@@ -1,0 +1,126 @@
+//! Least privilege: the operator runs with exactly the shipped rules. A verb too few fails here, and so does a verb never used.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use hosttask_tests::bed::{BedOptions, OperatorOptions, TestBed, daemon, image, run_once, scenario, with};
+use hosttask_tests::cluster::AuditEvent;
+use hosttask_tests::fleet::FleetOptions;
+use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::core::v1::{ConfigMap, ResourceQuota, Secret};
+use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role};
+use kube::api::{Api, DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
+use serde_json::json;
+
+/// How long a step of a scenario may take on a slow machine.
+const SOON: Duration = Duration::from_secs(120);
+const OPERATOR: &str = "system:serviceaccount:hosttask-system:hosttask-operator";
+
+/// A permission: group, resource (with its subresource) and verb.
+type Permission = (String, String, String);
+
+fn granted(rules: &[PolicyRule]) -> BTreeSet<Permission> {
+    let mut all = BTreeSet::new();
+    for rule in rules {
+        for group in rule.api_groups.iter().flatten() {
+            for resource in rule.resources.iter().flatten() {
+                for verb in &rule.verbs {
+                    all.insert((group.clone(), resource.clone(), verb.clone()));
+                }
+            }
+        }
+    }
+    all
+}
+
+fn asked(event: &AuditEvent) -> Permission {
+    let part = if event.subresource.is_empty() { String::new() } else { format!("/{}", event.subresource) };
+    (event.group.clone(), format!("{}{part}", event.resource), event.verb.clone())
+}
+
+
+/// Everything the operator can do, once.
+async fn everything(bed: &TestBed) {
+    let tasks = bed.namespace("rbac").await.unwrap();
+    let maps = Api::<ConfigMap>::namespaced(bed.client(), "rbac");
+    let map = ConfigMap { metadata: ObjectMeta { name: Some("settings".into()), ..ObjectMeta::default() }, ..ConfigMap::default() };
+    maps.create(&PostParams::default(), &map).await.unwrap();
+    let secret = Secret { metadata: ObjectMeta { name: Some("token".into()), ..ObjectMeta::default() }, ..Secret::default() };
+    Api::namespaced(bed.client(), "rbac").create(&PostParams::default(), &secret).await.unwrap();
+    let inputs = json!({ "spec": {
+        "inputs": { "configMaps": [{ "name": "settings" }], "secrets": [{ "name": "token" }] },
+        "rollout": { "maxUnavailable": "100%", "revisionHistoryLimit": 1 },
+    }});
+    tasks.apply(&with(daemon("agent", "app:v0"), &inputs)).await.unwrap();
+    tasks.wait_ready("agent", "False", "SecretAccessDenied", SOON).await.unwrap();
+    let bound = bed
+        .cluster
+        .kubectl(&[
+            "create", "rolebinding", "hosttask-secret-reader", "-n", "rbac",
+            "--clusterrole=hosttask-secret-reader", "--serviceaccount=hosttask-system:hosttask-operator",
+        ])
+        .await
+        .unwrap();
+    assert!(bound.is_success(), "{}", bound.stderr);
+    tasks.wait_ready("agent", "True", "RolloutComplete", SOON).await.unwrap();
+    // New revisions, an old one again (its number changes), one beyond the history limit (it is deleted).
+    for version in ["app:v1", "app:v0", "app:v2"] {
+        let before = tasks.status("agent").await.unwrap().update_revision;
+        tasks.change("agent", &image(version)).await.unwrap();
+        tasks.wait("agent", version, SOON, |s| s.update_revision != before && s.stable_revision == s.update_revision).await.unwrap();
+    }
+    // A pause with another content: the stable revision's content is read back.
+    tasks.change("agent", &with(image("app:v3"), &json!({ "spec": { "rollout": { "paused": true } } }))).await.unwrap();
+    tasks.wait_ready("agent", "Unknown", "Paused", SOON).await.unwrap();
+    // Run-once work and the ledger.
+    tasks.apply(&run_once("install", "setup:v1")).await.unwrap();
+    tasks.wait_ready("install", "True", "AllNodesSucceeded", SOON).await.unwrap();
+    // A quota: the events of the child are read.
+    let quota: ResourceQuota = serde_json::from_value(json!({ "metadata": { "name": "none" }, "spec": { "hard": { "pods": "0" } } })).unwrap();
+    Api::namespaced(bed.client(), "rbac").create(&PostParams::default(), &quota).await.unwrap();
+    tasks.apply(&daemon("refused", "app:v1")).await.unwrap();
+    tasks.wait_ready("refused", "False", "PodsNotCreated", SOON).await.unwrap();
+    // A Job of ours that exists already under its name, and a DaemonSet of somebody else.
+    let theirs: DaemonSet = serde_json::from_value(json!({
+        "metadata": { "name": "taken" },
+        "spec": { "selector": { "matchLabels": { "a": "b" } }, "template": { "metadata": { "labels": { "a": "b" } }, "spec": { "nodeSelector": { "none": "none" }, "containers": [{ "name": "c", "image": "i" }] } } },
+    }))
+    .unwrap();
+    Api::namespaced(bed.client(), "rbac").create(&PostParams::default(), &theirs).await.unwrap();
+    tasks.apply(&daemon("taken", "app:v1")).await.unwrap();
+    tasks.wait_ready("taken", "False", "NameConflict", SOON).await.unwrap();
+    // A node that is re-imaged with a new Node object: the ledger object gets its new owner.
+    let node = bed.fleet.nodes()[0].clone();
+    bed.fleet.reimage_node(&node, Duration::ZERO, true).await.unwrap();
+    tasks.wait("install", "the re-imaged node to be served again", SOON, |s| s.healthy_nodes == Some(3) && s.pending_nodes == Some(0)).await.unwrap();
+    let label = json!({ "metadata": { "labels": { "pod-security.kubernetes.io/enforce": "baseline" } } });
+    Api::<k8s_openapi::api::core::v1::Namespace>::all(bed.client()).patch("rbac", &PatchParams::default(), &Patch::Merge(&label)).await.unwrap();
+    tasks.delete("agent").await.unwrap();
+    Api::<ResourceQuota>::namespaced(bed.client(), "rbac").delete("none", &DeleteParams::default()).await.unwrap();
+}
+
+#[test]
+fn the_shipped_rules_are_exactly_what_the_operator_uses() {
+    scenario(async {
+        let fleet = FleetOptions { nodes: 3, ..FleetOptions::default() };
+        let bed = TestBed::start(BedOptions { fleet, operators: vec![OperatorOptions::default()], ..BedOptions::default() }).await.unwrap();
+        everything(&bed).await;
+        let cluster = Api::<ClusterRole>::all(bed.client());
+        let mut rules = granted(&cluster.get("hosttask-operator").await.unwrap().rules.unwrap_or_default());
+        rules.extend(granted(&cluster.get("hosttask-secret-reader").await.unwrap().rules.unwrap_or_default()));
+        let role = Api::<Role>::namespaced(bed.client(), "hosttask-system").get("hosttask-operator").await.unwrap();
+        rules.extend(granted(&role.rules.unwrap_or_default()));
+
+        let events: Vec<_> = bed.cluster.audit().unwrap().into_iter().filter(|e| e.user == OPERATOR && !e.resource.is_empty()).collect();
+        let refused: BTreeSet<_> = events.iter().filter(|e| e.code == 403 && e.resource != "secrets" && !e.dry_run).map(asked).collect();
+        assert!(refused.is_empty(), "a verb too few: {refused:?}");
+        let used: BTreeSet<_> = events.iter().filter(|e| e.code != 403).map(asked).collect();
+        let never: BTreeSet<_> = rules
+            .difference(&used)
+            // Not a request but what the OwnerReferencesPermissionEnforcement admission plugin asks about our owner references.
+            .filter(|(_, resource, _)| !resource.ends_with("/finalizers"))
+            .collect();
+        assert!(never.is_empty(), "verbs that are granted and never used: {never:#?}");
+        assert!(used.is_subset(&rules), "{:?}", used.difference(&rules).collect::<Vec<_>>());
+    });
+}

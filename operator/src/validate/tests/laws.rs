@@ -345,3 +345,20 @@ fn defaults_are_those_of_the_reference() {
     );
     assert_eq!(desired.job.retry_max.as_secs(), 86_400);
 }
+
+#[test]
+fn a_code_the_user_calls_a_success_is_no_longer_a_reboot_by_default() {
+    let mut spec = run_once();
+    set(&mut spec, "/job/exitCodes", json!({"success": [3010, 0]}));
+    let job = check(&spec, &inputs()).unwrap().job;
+    assert_eq!((job.success, job.reboot_required), (vec![0, 3010], vec![1641]));
+}
+
+#[test]
+fn a_field_that_cannot_be_read_is_not_called_missing_as_well() {
+    let mut spec = daemon();
+    set(&mut spec, "/template/spec/containers", json!([5]));
+    let problems = check(&spec, &inputs()).unwrap_err();
+    let fields: Vec<&str> = problems.iter().map(|it| it.field.as_str()).collect();
+    assert_eq!(fields, ["spec.template.spec.containers[0]"]);
+}

@@ -19,6 +19,8 @@ rules! {
         "must be a number of nodes from 0, or a percentage from 0% to 100%";
     DEADLINE_ORDER: Hosttask, "spec.rollout.progressDeadlineSeconds",
         "must be more than rollout.minReadySeconds, or the rollout counts as stuck before a pod can be ready; raise it";
+    CODE_NONE: ApiServer, "spec.job.exitCodes.success",
+        "must list a code, or no run could ever succeed; remove it for the default, 0";
     CODE_TWICE: ApiServer, "spec.job.exitCodes.{success,rebootRequired}[*]", "is listed twice; remove one";
     CODE_IN_BOTH: ApiServer, "spec.job.exitCodes.rebootRequired[*]",
         "is also a success code; an exit code can have one meaning";
@@ -209,6 +211,9 @@ pub(super) fn job(job: &Job, found: &mut Found) -> JobPolicy {
 
 fn exit_codes(codes: &ExitCodes, found: &mut Found) -> (Vec<i32>, Vec<i32>) {
     const AT: &str = "spec.job.exitCodes";
+    if codes.success.as_ref().is_some_and(Vec::is_empty) {
+        found.report(&CODE_NONE, format!("{AT}.success"), None);
+    }
     let success = distinct(codes.success.as_deref().unwrap_or(&[0]), "success", found);
     // A code that the user calls a success is no longer a reboot by default.
     let defaults: Vec<i32> = [1641, 3010]

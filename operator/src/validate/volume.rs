@@ -16,8 +16,8 @@ rules! {
         "must have exactly one source, such as hostPath, configMap, secret or emptyDir";
     PIPE: Hcsshim, "…volumes[*].hostPath.path",
         "is a named pipe, which cannot be mounted into a HostProcess container; remove volume and mount, the container reaches the pipe under the same path";
-    SOCKET: Documented, "…volumes[*].hostPath.type",
-        "is a Unix socket, which cannot be mounted on Windows; remove volume and mount, the container reaches it under its path on the host";
+    HOST_PATH_TYPE: Documented, "…volumes[*].hostPath.type",
+        "must be DirectoryOrCreate, Directory, FileOrCreate or File: sockets and devices cannot be mounted on Windows; remove volume and mount, the container reaches it under its path on the host";
     HOST_PATH_DOTS: ApiServer, "…volumes[*].hostPath.path", "must not go up with `..`; give the full path";
     MEDIUM: Documented, "…volumes[*].emptyDir.medium",
         "is not available on Windows, where an emptyDir is always on disk; remove it";
@@ -39,6 +39,9 @@ rules! {
     SUB_PATH: ApiServer, "…containers[*].volumeMounts[*].{subPath,subPathExpr}",
         "must be one of subPath and subPathExpr, relative and without `..`";
 }
+
+/// The types of host paths that Windows has.
+const HOST_PATH_TYPES: [&str; 5] = ["", "DirectoryOrCreate", "Directory", "FileOrCreate", "File"];
 
 /// Judges the volumes of a pod and returns their names.
 pub(super) fn volumes<'a>(volumes: &'a [Volume], at: &str, found: &mut Found) -> BTreeSet<&'a str> {
@@ -80,8 +83,9 @@ fn source(volume: &Volume, at: &str, found: &mut Found) {
                 Some(&host.path),
             );
         }
-        if host.type_.as_deref() == Some("Socket") {
-            found.report(&SOCKET, format!("{at}.hostPath.type"), Some(&"Socket"));
+        let kind = host.type_.as_deref().unwrap_or_default();
+        if !HOST_PATH_TYPES.contains(&kind) {
+            found.report(&HOST_PATH_TYPE, format!("{at}.hostPath.type"), Some(&kind));
         }
     }
     let medium = volume.empty_dir.as_ref().and_then(|it| it.medium.as_ref());

@@ -178,7 +178,7 @@ pub(super) fn volume_cases() -> Vec<Case> {
         )
         .named("hostPath.path"),
         case(
-            &v::SOCKET,
+            &v::HOST_PATH_TYPE,
             volume,
             with("a", json!({"hostPath": {"path": "/a", "type": "Socket"}})),
         )

@@ -189,6 +189,7 @@ pub(super) fn limit_cases() -> Vec<Case> {
             "/rollout/progressDeadlineSeconds",
             json!(30),
         ),
+        job(&l::CODE_NONE, "/job/exitCodes/success", json!([])),
         job(&l::CODE_TWICE, "/job/exitCodes/success", json!([0, 0])).named_at("[1]"),
         job(
             &l::CODE_IN_BOTH,

@@ -57,7 +57,7 @@ pub struct Args {
     /// The form of the log lines
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Json)]
     pub log_format: LogFormat,
-    /// What is logged: error, warn, info, debug or trace, or a filter such as info,hosttask_operator::leader=debug
+    /// What is logged: error, warn, info, debug or trace, or a filter such as `info,hosttask_operator::leader=debug`
     #[arg(long, value_name = "FILTER", default_value = "info")]
     pub log_level: String,
 }

@@ -9,6 +9,10 @@ use crate::client::Withheld;
 use crate::{apply, observe, report};
 
 /// Why a pass did not do all it wanted.
+#[expect(
+    clippy::error_impl_error,
+    reason = "one Error per step; the module is part of its name"
+)]
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A live read failed.
@@ -222,7 +226,7 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         let client = error
             .downcast_ref::<Box<kube::Error>>()
             .map(AsRef::as_ref)
-            .or(error.downcast_ref());
+            .or_else(|| error.downcast_ref());
         if let Some(kube::Error::Api(status)) = client {
             // its own text is the whole status, in the notation of a debugger
             return format!(

@@ -138,7 +138,7 @@ where
         for span in context
             .event_scope(event)
             .into_iter()
-            .flat_map(|scope| scope.from_root())
+            .flat_map(tracing_subscriber::registry::Scope::from_root)
         {
             if let Some(fields) = span.extensions().get::<Fields>() {
                 line.extend(fields.0.clone());
@@ -163,7 +163,7 @@ mod tests {
                 lines
                     .lock()
                     .unwrap()
-                    .push(serde_json::from_str(&line).unwrap())
+                    .push(serde_json::from_str(&line).unwrap());
             }
         };
         let clock = || Timestamp::from_second(1_800_000_000).unwrap();

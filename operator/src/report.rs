@@ -18,6 +18,10 @@ use crate::desired::TaskKey;
 pub const DEBOUNCE: Duration = Duration::from_secs(2);
 
 /// The status could not be written.
+#[expect(
+    clippy::error_impl_error,
+    reason = "one Error per step; the module is part of its name"
+)]
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The API server did not take it.
@@ -65,7 +69,7 @@ pub fn decide(
     }
     match since {
         Some(since) if since < DEBOUNCE && telling(stored) == telling(next) => {
-            Verdict::Later(DEBOUNCE - since)
+            Verdict::Later(DEBOUNCE.saturating_sub(since))
         }
         _ => Verdict::Write,
     }

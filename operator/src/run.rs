@@ -7,14 +7,13 @@
 //!   leadership lost: fence closed ─▶ exit 3 at once
 //! ```
 
-use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
-use kube::Api;
+use kube::{Api, Client};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -64,6 +63,10 @@ impl Ended {
 }
 
 /// Why the process could not start.
+#[expect(
+    clippy::error_impl_error,
+    reason = "one Error per step; the module is part of its name"
+)]
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is no way to the cluster.
@@ -88,136 +91,200 @@ pub enum Error {
 
 /// Runs the operator until a signal, or until it must end. `clock` tells the time of day.
 pub async fn run(args: &Args, clock: fn() -> Timestamp) -> Result<Ended, Error> {
-    let timing = args.timing()?;
     let mut stop = Stop::new()?;
-    let config = client::infer().await?;
-    let host = config
-        .cluster_url
-        .authority()
-        .map(ToString::to_string)
-        .unwrap_or_default();
-    let lease_namespace = args
-        .leader_election_namespace
-        .clone()
-        .unwrap_or_else(|| config.default_namespace.clone());
-    let metrics = Arc::new(Metrics::new(host));
-    let fence = Arc::new(if args.leader_elect {
-        Fence::closed()
-    } else {
-        Fence::open()
-    });
-    let client = client::connect(
-        config,
-        args.limits(),
-        Arc::clone(&fence),
-        Arc::clone(&metrics) as Arc<dyn client::Meter>,
-    )?;
-
-    let index = Arc::new(Index::new(args.namespace.clone()));
-    let queue: Arc<SharedQueue<Key>> = Arc::new(SharedQueue::new(
-        Arc::clone(&metrics) as Arc<dyn driver::Meter>
-    ));
-    let on_change: OnChange = {
-        let queue = Arc::clone(&queue);
-        Arc::new(move |keys: Vec<Key>| keys.into_iter().for_each(|key| queue.add(key)))
-    };
-    let watches = Watches::start(
-        client.clone(),
-        &index,
-        args.namespace.clone(),
-        on_change,
-        clock,
-    );
-    let (parts, health) = (Arc::clone(&metrics), watches.health());
-    let process = Arc::new(Process::new(
-        Arc::clone(&index),
-        Arc::clone(&queue),
-        parts,
-        health,
-    ));
-    let mut servers = serve(args, &process).await?;
-    let mut ticks = tokio::spawn(tick(process));
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), "Started the operator");
-
-    let identity = identity(clock());
-    let api: Api<Lease> = Api::namespaced(client.clone(), &lease_namespace);
-    let mut election = Election::new(api, &args.lease_name, &identity, timing, fence, clock);
-    metrics.set_leader(&args.lease_name, !args.leader_elect);
-
-    // Standby. What the watches find is collected in the queue, once per key, and nobody takes it.
-    let lead = async {
-        watches.synced().await;
-        tracing::info!("Read every list");
-        if args.leader_elect {
-            election.acquire().await;
-        }
-    };
-    tokio::select! {
-        () = stop.wait() => {
-            election.release().await;
-            return Ok(Ended::Stopped);
-        }
-        ended = defect(&mut ticks, &mut servers) => return Ok(ended),
-        () = lead => {}
+    let mut operator = Operator::start(args, clock).await?;
+    if let Some(ended) = operator.stand_by(&mut stop).await {
+        return Ok(ended);
     }
-    metrics.set_leader(&args.lease_name, true);
+    let ended = operator.lead(&mut stop).await;
+    tracing::info!("Stopped the operator");
+    Ok(ended)
+}
 
-    // Leader.
-    let (stop_workers, stopped) = watch::channel(false);
-    let workers = usize::from(args.max_concurrent_reconciles);
-    metrics.set_workers(workers);
-    let work = {
-        let events = Events::new(client.clone(), &identity);
-        let (index, queue) = (Arc::clone(&index), Arc::clone(&queue));
-        Arc::new(Reconciler::new(
+/// The parts of the running process.
+struct Operator<'a> {
+    args: &'a Args,
+    clock: fn() -> Timestamp,
+    client: Client,
+    index: Arc<Index>,
+    queue: Arc<SharedQueue<Key>>,
+    metrics: Arc<Metrics>,
+    watches: Watches,
+    election: Election,
+    identity: String,
+    /// Parts that never end unless something is broken.
+    background: Background,
+}
+
+impl<'a> Operator<'a> {
+    /// Starts everything that a standby runs.
+    async fn start(args: &'a Args, clock: fn() -> Timestamp) -> Result<Self, Error> {
+        let timing = args.timing()?;
+        let config = client::infer().await?;
+        let host = config
+            .cluster_url
+            .authority()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        let own_namespace = || config.default_namespace.clone();
+        let lease_namespace = args
+            .leader_election_namespace
+            .clone()
+            .unwrap_or_else(own_namespace);
+        let metrics = Arc::new(Metrics::new(host));
+        let fence = Arc::new(if args.leader_elect {
+            Fence::closed()
+        } else {
+            Fence::open()
+        });
+        let meter = Arc::clone(&metrics) as Arc<dyn client::Meter>;
+        let client = client::connect(config, args.limits(), Arc::clone(&fence), meter)?;
+
+        let index = Arc::new(Index::new(args.namespace.clone()));
+        let meter = Arc::clone(&metrics) as Arc<dyn driver::Meter>;
+        let queue: Arc<SharedQueue<Key>> = Arc::new(SharedQueue::new(meter));
+        let on_change: OnChange = {
+            let queue = Arc::clone(&queue);
+            Arc::new(move |keys: Vec<Key>| keys.into_iter().for_each(|key| queue.add(key)))
+        };
+        let watches = Watches::start(
+            client.clone(),
+            &index,
+            args.namespace.clone(),
+            on_change,
+            clock,
+        );
+        let process = {
+            let (index, queue, metrics) =
+                (Arc::clone(&index), Arc::clone(&queue), Arc::clone(&metrics));
+            Arc::new(Process::new(index, queue, metrics, watches.health()))
+        };
+        let servers = serve(args, &process).await?;
+        let background = Background {
+            servers,
+            ticks: tokio::spawn(tick(process)),
+        };
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), "Started the operator");
+
+        let identity = identity(clock());
+        let api: Api<Lease> = Api::namespaced(client.clone(), &lease_namespace);
+        let election = Election::new(api, &args.lease_name, &identity, timing, fence, clock);
+        metrics.set_leader(&args.lease_name, !args.leader_elect);
+        Ok(Self {
+            args,
+            clock,
             client,
             index,
             queue,
-            events,
-            Arc::clone(&metrics),
-            clock,
-        ))
-    };
-    let run_workers = async {
-        if args.leader_elect {
-            // The lists the standby kept warm may lag behind the last writes of the leader before us.
-            watches.resync().await;
-        }
-        index.keys().into_iter().for_each(|key| queue.add(key));
-        tracing::info!(workers, "Started the workers");
-        driver::run(Arc::clone(&queue), workers, stopped, move |key| {
-            Arc::clone(&work).work(key)
+            metrics,
+            watches,
+            election,
+            identity,
+            background,
         })
-        .await;
-    };
-    tokio::pin!(run_workers);
-    let mut hold = Box::pin(async {
-        if args.leader_elect {
-            election.hold().await
-        } else {
-            std::future::pending().await
-        }
-    });
-    tokio::select! {
-        () = stop.wait() => {}
-        () = &mut hold => return Ok(Ended::LostLeadership),
-        () = &mut run_workers => return Ok(Ended::Defect),
-        ended = defect(&mut ticks, &mut servers) => return Ok(ended),
     }
 
-    stop_workers.send_replace(true);
-    tracing::info!("Stopped taking work");
-    tokio::select! {
-        () = &mut run_workers => {}
-        () = &mut hold => return Ok(Ended::LostLeadership),
-        () = tokio::time::sleep(DRAIN) => tracing::warn!("Gave up on passes that did not end"),
+    /// Waits until this process may work. What the watches find meanwhile is collected in the queue, once per key, and
+    /// nobody takes it. Returns how the process ended, where it did.
+    async fn stand_by(&mut self, stop: &mut Stop) -> Option<Ended> {
+        let ready = async {
+            self.watches.synced().await;
+            tracing::info!("Read every list");
+            if self.args.leader_elect {
+                self.election.acquire().await;
+            }
+        };
+        let ended = tokio::select! {
+            () = stop.wait() => Some(Ended::Stopped),
+            ended = self.background.defect() => Some(ended),
+            () = ready => None,
+        };
+        if ended == Some(Ended::Stopped) {
+            self.election.release().await;
+        }
+        self.metrics
+            .set_leader(&self.args.lease_name, ended.is_none());
+        ended
     }
-    drop(hold);
-    if args.leader_elect {
-        election.release().await;
+
+    /// Works until a signal or until the leadership is lost.
+    async fn lead(&mut self, stop: &mut Stop) -> Ended {
+        let (stop_workers, stopped) = watch::channel(false);
+        let workers = usize::from(self.args.max_concurrent_reconciles);
+        self.metrics.set_workers(workers);
+        let events = Events::new(self.client.clone(), &self.identity);
+        let (index, queue, metrics) = (
+            Arc::clone(&self.index),
+            Arc::clone(&self.queue),
+            Arc::clone(&self.metrics),
+        );
+        let work = Arc::new(Reconciler::new(
+            self.client.clone(),
+            index,
+            queue,
+            events,
+            metrics,
+            self.clock,
+        ));
+        let (args, watches, queue) = (self.args, &self.watches, &self.queue);
+        let run_workers = async {
+            if args.leader_elect {
+                // The lists the standby kept warm may lag behind the last writes of the leader before us.
+                watches.resync().await;
+            }
+            self.index.keys().into_iter().for_each(|key| queue.add(key));
+            tracing::info!(workers, "Started the workers");
+            driver::run(Arc::clone(queue), workers, stopped, move |key| {
+                Arc::clone(&work).work(key)
+            })
+            .await;
+        };
+        tokio::pin!(run_workers);
+        let election = &mut self.election;
+        let mut hold = Box::pin(async {
+            if args.leader_elect {
+                election.hold().await;
+            } else {
+                std::future::pending::<()>().await;
+            }
+        });
+        tokio::select! {
+            () = stop.wait() => {}
+            () = &mut hold => return Ended::LostLeadership,
+            () = &mut run_workers => return Ended::Defect,
+            ended = self.background.defect() => return ended,
+        }
+        stop_workers.send_replace(true);
+        tracing::info!("Stopped taking work");
+        tokio::select! {
+            () = &mut run_workers => {}
+            () = &mut hold => return Ended::LostLeadership,
+            () = tokio::time::sleep(DRAIN) => tracing::warn!("Gave up on passes that did not end"),
+        }
+        drop(hold);
+        if args.leader_elect {
+            self.election.release().await;
+        }
+        Ended::Stopped
     }
-    tracing::info!("Stopped the operator");
-    Ok(Ended::Stopped)
+}
+
+/// Parts that never end unless something is broken.
+struct Background {
+    servers: JoinHandle<()>,
+    ticks: JoinHandle<()>,
+}
+
+impl Background {
+    /// Ends when one of them does.
+    async fn defect(&mut self) -> Ended {
+        let part = tokio::select! {
+            _ = &mut self.ticks => "ticks",
+            _ = &mut self.servers => "servers",
+        };
+        tracing::error!(part, "Ended unexpectedly");
+        Ended::Defect
+    }
 }
 
 /// The servers that the arguments ask for. A server that ends is a defect; none at all never ends.
@@ -259,16 +326,6 @@ async fn tick(process: Arc<Process>) {
     }
 }
 
-/// Ends when one of the parts that never end does.
-async fn defect(ticks: &mut JoinHandle<()>, servers: &mut JoinHandle<()>) -> Ended {
-    let part = tokio::select! {
-        _ = ticks => "ticks",
-        _ = servers => "servers",
-    };
-    tracing::error!(part, "Ended unexpectedly");
-    Ended::Defect
-}
-
 /// A name for this process that no other one has: the pod's or the machine's, and when it began.
 fn identity(now: Timestamp) -> String {
     let host = std::env::var("HOSTNAME")
@@ -294,9 +351,7 @@ impl Stop {
         })
     }
 
-    fn wait(&mut self) -> impl Future<Output = ()> {
-        async {
-            tokio::select! { _ = self.term.recv() => {}, _ = self.int.recv() => {} }
-        }
+    async fn wait(&mut self) {
+        tokio::select! { _ = self.term.recv() => {}, _ = self.int.recv() => {} }
     }
 }

@@ -1,6 +1,8 @@
 //! `apply`: carries out a plan, one write after the other. Nothing is decided here: what needs an `if` about the fleet
 //! belongs into `plan`. What is handled here is that a write may have happened before and its answer was lost.
 
+mod write;
+
 use std::fmt;
 
 use hosttask_crds::Reason;
@@ -14,6 +16,7 @@ use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions
 use kube::{Client, ResourceExt};
 use serde_json::json;
 
+pub use self::write::Write;
 use crate::client::Withheld;
 use crate::desired::TaskKey;
 use crate::error::{Cause, cause_of, refusal, withheld};
@@ -23,67 +26,11 @@ use crate::plan::Action;
 use crate::queue::driver::SharedQueue;
 use crate::status::Rejection;
 
-/// A kind of write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Write {
-    /// Dry run of a DaemonSet.
-    CheckDaemonSet,
-    /// Dry run of a Job.
-    CheckJob,
-    /// A new ControllerRevision.
-    CreateRevision,
-    /// A new number for a ControllerRevision.
-    RenumberRevision,
-    /// A ControllerRevision goes.
-    DeleteRevision,
-    /// Server-side apply of a DaemonSet.
-    ApplyDaemonSet,
-    /// A pod goes.
-    DeletePod,
-    /// A new Job.
-    CreateJob,
-    /// A new ledger object.
-    CreateLedger,
-    /// A ledger object gets another owner.
-    AdoptLedger,
-    /// The status of a ledger object.
-    WriteLedger,
-}
-
-impl fmt::Display for Write {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::CheckDaemonSet => "check DaemonSet",
-            Self::CheckJob => "check Job",
-            Self::CreateRevision => "create ControllerRevision",
-            Self::RenumberRevision => "renumber ControllerRevision",
-            Self::DeleteRevision => "delete ControllerRevision",
-            Self::ApplyDaemonSet => "apply DaemonSet",
-            Self::DeletePod => "delete Pod",
-            Self::CreateJob => "create Job",
-            Self::CreateLedger => "create WindowsHostNode",
-            Self::AdoptLedger => "set the owner of WindowsHostNode",
-            Self::WriteLedger => "write the status of WindowsHostNode",
-        })
-    }
-}
-
-impl Write {
-    /// The object as a condition names it.
-    fn child(self) -> &'static str {
-        match self {
-            Self::CheckDaemonSet | Self::ApplyDaemonSet => "DaemonSet",
-            Self::CheckJob | Self::CreateJob => "Job",
-            Self::CreateRevision | Self::RenumberRevision | Self::DeleteRevision => {
-                "ControllerRevision"
-            }
-            Self::DeletePod => "Pod",
-            Self::CreateLedger | Self::AdoptLedger | Self::WriteLedger => "WindowsHostNode",
-        }
-    }
-}
-
 /// Why a write did not happen.
+#[expect(
+    clippy::error_impl_error,
+    reason = "one Error per step; the module is part of its name"
+)]
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The API server did not take it, or could not be asked.

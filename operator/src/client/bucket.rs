@@ -77,8 +77,9 @@ mod tests {
             }
             for (i, first) in passed.iter().enumerate() {
                 for (j, last) in passed.iter().enumerate().skip(i) {
+                    let seen = f64::from(u32::try_from(j - i + 1).unwrap());
                     let allowed = f64::from(burst) + last.duration_since(*first).as_secs_f64() * f64::from(rate) + 1e-3;
-                    prop_assert!(((j - i + 1) as f64) <= allowed + 1.0, "{} in {:?}", j - i + 1, last.duration_since(*first));
+                    prop_assert!(seen <= allowed + 1.0, "{} in {:?}", seen, last.duration_since(*first));
                 }
             }
         }

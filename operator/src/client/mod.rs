@@ -41,6 +41,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub const USER_AGENT: &str = concat!("hosttask-operator/", env!("CARGO_PKG_VERSION"));
 
 /// Why no client could be made.
+#[expect(
+    clippy::error_impl_error,
+    reason = "one Error per step; the module is part of its name"
+)]
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is neither a usable kubeconfig nor a service account.

@@ -71,8 +71,8 @@ fn resource(path: &str) -> (String, bool) {
 mod tests {
     use super::*;
 
-    fn route(method: Method, uri: &str) -> (&'static str, String, bool) {
-        let route = Route::of(&method, &uri.parse().unwrap());
+    fn route(method: &Method, uri: &str) -> (&'static str, String, bool) {
+        let route = Route::of(method, &uri.parse().unwrap());
         (route.verb, route.resource.clone(), route.is_write())
     }
 
@@ -141,7 +141,7 @@ mod tests {
         ];
         for (method, uri, verb, resource, write) in table {
             assert_eq!(
-                route(method, uri),
+                route(&method, uri),
                 (verb, resource.to_owned(), write),
                 "{uri}"
             );

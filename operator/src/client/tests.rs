@@ -5,10 +5,13 @@ use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::api::{Api, Patch, PatchParams, PostParams};
 use std::collections::VecDeque;
 
+/// A status code and the seconds of a `Retry-After`; code 0: the connection breaks.
+type Scripted = (u16, Option<u64>);
+
 /// Answers with the given status codes one after the other (0: the connection breaks) and writes down what it got.
 #[derive(Clone, Default)]
 struct Script {
-    answers: Arc<Mutex<VecDeque<(u16, Option<u64>)>>>,
+    answers: Arc<Mutex<VecDeque<Scripted>>>,
     got: Arc<Mutex<Vec<String>>>,
 }
 
@@ -74,7 +77,7 @@ struct Bench {
     client: Client,
 }
 
-fn bench(answers: &[(u16, Option<u64>)], limits: Limits) -> Bench {
+fn bench(answers: &[Scripted], limits: Limits) -> Bench {
     let script = Script::default();
     script.answers.lock().unwrap().extend(answers);
     let (counts, fence) = (Arc::new(Counts::default()), Arc::new(Fence::open()));

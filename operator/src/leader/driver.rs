@@ -13,6 +13,10 @@ use super::fence::Fence;
 use super::{Decision, Elector, LeaseView, Timing};
 
 /// Why a round of the election had no result.
+#[expect(
+    clippy::error_impl_error,
+    reason = "one Error per step; the module is part of its name"
+)]
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The lease could not be read.
@@ -78,10 +82,10 @@ impl Election {
                 }
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => {
-                    tracing::warn!(lease = %self.name, error = %chain(&error), "Failed a round of the election")
+                    tracing::warn!(lease = %self.name, error = %chain(&error), "Failed a round of the election");
                 }
                 Err(_) => {
-                    tracing::warn!(lease = %self.name, "Timed out in a round of the election")
+                    tracing::warn!(lease = %self.name, "Timed out in a round of the election");
                 }
             }
             sleep(self.timing.retry_period).await;
@@ -97,7 +101,7 @@ impl Election {
                 Err(_) | Ok(Ok(Some(Decision::Lost))) => break,
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => {
-                    tracing::warn!(lease = %self.name, error = %chain(&error), "Failed to renew the lease")
+                    tracing::warn!(lease = %self.name, error = %chain(&error), "Failed to renew the lease");
                 }
             }
             let left = self.elector.valid_until().map_or(Duration::ZERO, |t| {
@@ -128,7 +132,7 @@ impl Election {
         {
             Ok(Ok(_)) => tracing::info!(lease = %self.name, "Released the lease"),
             Ok(Err(error)) => {
-                tracing::warn!(lease = %self.name, error = %chain(&error), "Failed to release the lease")
+                tracing::warn!(lease = %self.name, error = %chain(&error), "Failed to release the lease");
             }
             Err(_) => tracing::warn!(lease = %self.name, "Timed out while releasing the lease"),
         }

@@ -6,6 +6,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 
 use super::CONTROLLER;
 use crate::desired::TaskKey;
+use crate::error::Cause;
 
 /// The one controller.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -31,6 +32,17 @@ impl Queue {
         name: CONTROLLER,
         controller: CONTROLLER,
     };
+}
+
+/// How a pass ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passed {
+    /// Nothing more to do until something changes.
+    Success,
+    /// To be looked at again after a known time.
+    RequeueAfter,
+    /// It failed.
+    Error(Cause),
 }
 
 /// How passes ended.

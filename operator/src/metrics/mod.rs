@@ -1,6 +1,8 @@
 //! The metrics: names that controller dashboards know, and our own about tasks. No label ever holds free text or a node.
 
 pub mod labels;
+mod maker;
+mod meters;
 pub mod process;
 
 use std::sync::Mutex;
@@ -8,18 +10,19 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use hosttask_crds::task::WindowsHostTaskStatus;
-use prometheus_client::encoding::EncodeMetric;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::{Metric, Registry};
+use prometheus_client::registry::Registry;
 
+pub use self::labels::Passed;
 use self::labels::{
     Build, Condition, Controller, Failed, Kind, Leader, NodeState, Queue, Reconciled, Request,
     Write,
 };
-use crate::client::route::Route;
+pub use self::maker::Description;
+use self::maker::{Maker, pass_buckets, queue_buckets};
 use crate::desired::TaskKey;
 use crate::error::Cause;
 use crate::queue::driver::Gauge as QueueGauge;
@@ -30,30 +33,6 @@ pub type Fraction = Gauge<f64, AtomicU64>;
 
 /// The name under which the operator's reconciles and its queue stand in the metrics.
 pub const CONTROLLER: &str = "windowshosttask";
-
-/// How a pass ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Passed {
-    /// Nothing more to do until something changes.
-    Success,
-    /// To be looked at again after a known time.
-    RequeueAfter,
-    /// It failed.
-    Error(Cause),
-}
-
-/// One metric, for the reference page.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Description {
-    /// The name as it is scraped.
-    pub name: String,
-    /// counter, gauge or histogram.
-    pub kind: &'static str,
-    /// The names of its labels.
-    pub labels: &'static [&'static str],
-    /// What it counts.
-    pub help: &'static str,
-}
 
 /// Every metric of the operator.
 #[derive(Debug)]
@@ -88,53 +67,6 @@ pub struct Metrics {
     process: process::Process,
     /// What a task's series were last set for, so that they can be removed with it.
     known: Mutex<std::collections::BTreeSet<TaskKey>>,
-}
-
-/// Registers metrics and writes their descriptions down.
-#[derive(Default)]
-struct Maker {
-    registry: Registry,
-    descriptions: Vec<Description>,
-}
-
-impl Maker {
-    fn add<M: Metric + EncodeMetric + Clone>(
-        &mut self,
-        name: &'static str,
-        labels: &'static [&'static str],
-        help: &'static str,
-        metric: M,
-    ) -> M {
-        let (kind, suffix) = match metric.metric_type() {
-            prometheus_client::metrics::MetricType::Counter => ("counter", "_total"),
-            prometheus_client::metrics::MetricType::Histogram => ("histogram", ""),
-            _ => ("gauge", ""),
-        };
-        self.descriptions.push(Description {
-            name: format!("{name}{suffix}"),
-            kind,
-            labels,
-            help,
-        });
-        self.registry.register(name, help, metric.clone());
-        metric
-    }
-}
-
-/// The buckets of controller-runtime's reconcile time, in seconds.
-fn pass_buckets() -> Histogram {
-    Histogram::new([
-        0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8,
-        0.9, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0,
-        15.0, 20.0, 25.0, 30.0, 40.0, 50.0, 60.0,
-    ])
-}
-
-/// The buckets of controller-runtime's work queue, in seconds.
-fn queue_buckets() -> Histogram {
-    Histogram::new([
-        1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0, 1_000.0,
-    ])
 }
 
 impl Metrics {
@@ -324,7 +256,7 @@ impl Metrics {
         &self.descriptions
     }
 
-    /// The text that a scrape gets, in the OpenMetrics format.
+    /// The text that a scrape gets, in the `OpenMetrics` format.
     pub fn render(&self) -> String {
         self.process.update();
         let mut text = String::new();
@@ -457,49 +389,6 @@ impl Metrics {
         }
         for (label, _) in labels::conditions(key, &none) {
             self.conditions.remove(&label);
-        }
-    }
-}
-
-impl crate::client::Meter for Metrics {
-    fn answered(&self, _: &Route, method: &str, code: Option<u16>) {
-        let code = code.map_or_else(|| "<error>".to_owned(), |code| code.to_string());
-        self.requests
-            .get_or_create(&Request {
-                code,
-                method: method.to_owned(),
-                host: self.host.clone(),
-            })
-            .inc();
-    }
-
-    fn wrote(&self, route: &Route) {
-        self.writes
-            .get_or_create(&Write {
-                verb: route.verb,
-                resource: route.resource.clone(),
-            })
-            .inc();
-    }
-}
-
-impl crate::queue::driver::Meter for Metrics {
-    fn added(&self) {
-        self.adds.get_or_create(&Queue::OURS).inc();
-    }
-
-    fn taken(&self, waited: Duration) {
-        self.queue_time
-            .get_or_create(&Queue::OURS)
-            .observe(waited.as_secs_f64());
-    }
-
-    fn finished(&self, ran: Duration, retried: bool) {
-        self.work_time
-            .get_or_create(&Queue::OURS)
-            .observe(ran.as_secs_f64());
-        if retried {
-            self.retries.get_or_create(&Queue::OURS).inc();
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::client::Meter as _;
+use crate::client::route::Route;
 use crate::queue::driver::Meter as _;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition as StatusCondition;
 use std::fmt::Write as _;

@@ -1,6 +1,7 @@
 //! One pass: observe, validate, plan, apply, report. This file only carries facts from one step to the next.
 
 mod memory;
+mod task;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,27 +9,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
-use hosttask_crds::Reason;
-use hosttask_crds::task::WindowsHostTaskStatus;
 use jiff::Timestamp;
 use kube::Client;
 use tokio::time::Instant;
 use tracing::Instrument;
 
 use self::memory::Memory;
-use crate::apply::Applier;
+use self::task::TaskPass;
 use crate::desired::TaskKey;
 use crate::error::{Cause, Error, Retry, chain};
 use crate::event::Events;
-use crate::index::{Index, Key, TaskSnapshot};
+use crate::index::{Index, Key};
 use crate::metrics::{CONTROLLER, Metrics, Passed};
 use crate::observe::observe;
 use crate::plan::node::{NodeAction, plan_node};
-use crate::plan::{Action, Note, Plan};
 use crate::queue::Outcome;
 use crate::queue::driver::SharedQueue;
-use crate::report::{self, Verdict};
-use crate::status::{self, Rejection};
 use crate::validate::{TaskInput, validate};
 use crate::{ledger, plan};
 
@@ -248,154 +244,6 @@ impl Reconciler {
 
     fn remember<R>(&self, key: &TaskKey, f: impl FnOnce(&mut Memory) -> R) -> R {
         f(self.memory().entry(key.clone()).or_default())
-    }
-}
-
-/// The writing half of a pass over a task.
-struct TaskPass<'a> {
-    reconciler: &'a Reconciler,
-    key: &'a TaskKey,
-    task: &'a TaskSnapshot,
-    /// The status as it is stored, and the resource version it is stored at.
-    stored: WindowsHostTaskStatus,
-    version: String,
-    now: Timestamp,
-    done: Done,
-}
-
-impl TaskPass<'_> {
-    /// Carries out the writes of a plan up to the first that fails. Returns the status to report, and the failure where it
-    /// is not the task's.
-    async fn apply(&mut self, plan: &Plan) -> (WindowsHostTaskStatus, Option<Error>) {
-        let r = self.reconciler;
-        let applier = Applier {
-            client: &r.client,
-            index: &r.index,
-            queue: &r.queue,
-            events: &r.events,
-            key: self.key,
-            uid: &self.task.uid,
-            clock: r.clock,
-        };
-        let reject =
-            |rejection: &Rejection| status::rejected(plan.status.clone(), rejection, self.now);
-        for action in plan
-            .actions
-            .iter()
-            .filter(|action| !matches!(action, Action::Publish(_)))
-        {
-            let known = r.remember(self.key, |memory| {
-                memory.refused(action, Instant::now().into_std())
-            });
-            if let Some((rejection, wait)) = known {
-                self.done.again = Some(wait);
-                return (reject(&rejection), None);
-            }
-            let Err(error) = applier.apply(action).await else {
-                self.done.writes.push(word(action));
-                continue;
-            };
-            if let Some(rejection) = error.rejection() {
-                let status = reject(&rejection);
-                tracing::warn!(error = %chain(&error), "Had a child refused");
-                let wait = r.remember(self.key, |memory| {
-                    memory.refuse(action, rejection, Instant::now().into_std())
-                });
-                (self.done.again, self.done.refused) = (Some(wait), true);
-                return (status, None);
-            }
-            let error = Error::Apply(Box::new(error));
-            let lasting = matches!(
-                error.cause(),
-                Cause::Throttled | Cause::Unavailable | Cause::TimedOut
-            ) && r
-                .remember(self.key, |memory| memory.failed(Instant::now().into_std()));
-            let status = if lasting {
-                reject(&Rejection {
-                    reason: Reason::ProgressingWithRetry,
-                    message: chain(&error),
-                })
-            } else {
-                // What was planned did not happen: say nothing new.
-                self.stored.clone()
-            };
-            return (status, Some(error));
-        }
-        r.remember(self.key, Memory::succeeded);
-        (plan.status.clone(), None)
-    }
-
-    /// Writes the status where it says something new, and then tells the events that belong to it.
-    async fn report(&mut self, status: &WindowsHostTaskStatus, plan: &Plan) -> Result<(), Error> {
-        let r = self.reconciler;
-        let since = r.remember(self.key, |memory| {
-            memory.since_written(Instant::now().into_std())
-        });
-        r.metrics.set_task(self.key, status);
-        match report::decide(&self.stored, status, since) {
-            Verdict::Keep => {}
-            Verdict::Later(wait) => {
-                self.done.again = Some(self.done.again.map_or(wait, |again| again.min(wait)))
-            }
-            Verdict::Write => {
-                let written =
-                    report::write(&r.client, self.key, &self.version, &self.stored, status).await;
-                let written = written.map_err(|e| Error::Report(Box::new(e)))?;
-                let version = std::mem::take(&mut self.version);
-                r.remember(self.key, |memory| {
-                    memory.wrote(version, written, Instant::now().into_std())
-                });
-                self.done.writes.push("WriteStatus");
-            }
-        }
-        if *status == plan.status {
-            for action in &plan.actions {
-                if let Action::Publish(note) = action {
-                    r.events.publish(self.key, &self.task.uid, note).await;
-                }
-            }
-        } else if let Some(note) = stall(&self.stored, status) {
-            r.events.publish(self.key, &self.task.uid, &note).await;
-        }
-        Ok(())
-    }
-}
-
-/// The event of a task that stalls where it did not, or for another reason than before.
-fn stall(before: &WindowsHostTaskStatus, after: &WindowsHostTaskStatus) -> Option<Note> {
-    fn stalled(status: &WindowsHostTaskStatus) -> Option<(&str, &str)> {
-        let stalled = status
-            .conditions
-            .iter()
-            .find(|c| c.type_ == "Stalled" && c.status == "True")?;
-        Some((stalled.reason.as_str(), stalled.message.as_str()))
-    }
-    let (reason, message) = stalled(after)?;
-    if stalled(before).is_some_and(|(before, _)| before == reason) {
-        return None;
-    }
-    let reason = *Reason::ALL.iter().find(|known| known.as_str() == reason)?;
-    Some(Note {
-        warning: true,
-        reason,
-        note: message.to_owned(),
-        node: None,
-    })
-}
-
-/// A write as the log names it.
-fn word(action: &Action) -> &'static str {
-    match action {
-        Action::CheckDaemonSet(_) => "CheckDaemonSet",
-        Action::CheckJob(_) => "CheckJob",
-        Action::CreateRevision(_) => "CreateRevision",
-        Action::RenumberRevision { .. } => "RenumberRevision",
-        Action::DeleteRevision { .. } => "DeleteRevision",
-        Action::ApplyDaemonSet(_) => "ApplyDaemonSet",
-        Action::DeletePod { .. } => "DeletePod",
-        Action::CreateJob(_) => "CreateJob",
-        Action::RecordResult { .. } => "RecordResult",
-        Action::Publish(_) => "Publish",
     }
 }
 

@@ -43,7 +43,7 @@ pub(super) fn decide(
     for node in &observed.nodes {
         // A node that was deleted and registered again did not run what its predecessor ran.
         let mut jobs = by_node.remove(node.name.as_str()).unwrap_or_default();
-        jobs.retain(|job| job.node_uid == node.uid);
+        jobs.retain(|job| job.machine == node.machine());
         walk.node(node, &jobs);
     }
     let Found {
@@ -227,18 +227,19 @@ impl<'a> Walk<'a> {
 
     /// The ledger's entry of the update revision, with the result of a Job that ended since.
     fn entry(&mut self, node: &NodeView, jobs: &[&JobView]) -> Option<LedgerEntry> {
-        let entry = self
-            .observed
-            .ledger
-            .get(&node.name)
-            .filter(|entry| entry.revision == self.update);
+        let last = self.observed.ledger.get(&node.name);
+        let entry = last.filter(|entry| entry.revision == self.update);
         let recorded = entry.map_or(0, |entry| entry.attempts);
-        let ended = jobs
+        // Another revision ran here since: what this one did before is no longer what the node is like, whether or not
+        // its Job is still there.
+        let since = last.filter(|_| entry.is_none()).map(ended);
+        let found = jobs
             .iter()
             .filter(|job| job.revision == self.update && job.attempt > recorded)
             .filter_map(|job| job.end.as_ref().map(|end| (*job, end)))
+            .filter(|(job, _)| since.is_none_or(|since| job.created >= since))
             .max_by_key(|(job, _)| job.attempt);
-        let Some((job, end)) = ended else {
+        let Some((job, end)) = found else {
             return entry.cloned();
         };
         let entry = result(self.desired, node, job, end);

@@ -123,7 +123,7 @@ impl Cluster {
             name: job.metadata.name.clone().unwrap(),
             uid: job.metadata.name.clone().unwrap(),
             node: text(&job.metadata.annotations, label::NODE),
-            node_uid: text(&job.metadata.annotations, label::NODE_UID),
+            machine: text(&job.metadata.annotations, label::MACHINE),
             revision: text(&job.metadata.labels, label::REVISION),
             attempt: text(&job.metadata.labels, label::ATTEMPT).parse().unwrap(),
             created: self.now,
@@ -135,7 +135,7 @@ impl Cluster {
             .world
             .nodes
             .iter()
-            .any(|node| node.uid == view.node_uid);
+            .any(|node| node.machine() == view.machine);
         if !exists && node {
             self.world.jobs.push(view.clone());
         }

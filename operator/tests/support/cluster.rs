@@ -213,7 +213,7 @@ impl Cluster {
         let now = self.now;
         for at in 0..self.world.jobs.len() {
             let job = &self.world.jobs[at];
-            if job.node_uid != node.uid || job.end.is_some() {
+            if job.machine != node.machine() || job.end.is_some() {
                 continue;
             }
             let code = match self.quality(&job.revision) {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hosttask_crds::node::LedgerState;
 use hosttask_crds::task::{Mode, WindowsHostTaskStatus};
 use hosttask_operator::desired::Amount;
-use hosttask_operator::observed::{JobView, PodView};
+use hosttask_operator::observed::{Exit, JobView, PodView};
 use hosttask_operator::plan::{Action, Plan};
 
 use crate::cluster::{Cluster, Quality, World};
@@ -42,6 +42,8 @@ pub(crate) struct History {
     ours: BTreeSet<String>,
     /// RunOnce: what ended well, by node UID and revision.
     done: BTreeSet<(String, String)>,
+    /// RunOnce: the Jobs that `done` was told of.
+    ended: BTreeSet<String>,
 }
 
 impl History {
@@ -50,6 +52,7 @@ impl History {
             cluster: Cluster::new(mode, 5),
             ours: BTreeSet::new(),
             done: BTreeSet::new(),
+            ended: BTreeSet::new(),
         }
     }
 
@@ -81,13 +84,13 @@ impl History {
                     .iter()
                     .any(|pod| pod.node == *name && !pod.deleting && pod.ready_since.is_some())
         });
-        for job in world.jobs.iter().filter(|job| {
-            job.end
-                .as_ref()
-                .is_some_and(|end| end.complete || end.exit.as_ref().unwrap().code == 3010)
-        }) {
-            self.done
-                .insert((job.node_uid.clone(), job.revision.clone()));
+        for job in &world.jobs {
+            let well = |exit: &Exit| exit.code == 0 || exit.code == 3010;
+            let end = job.end.as_ref().and_then(|end| end.exit.as_ref());
+            if end.is_some_and(well) && self.ended.insert(job.name.clone()) {
+                self.done
+                    .insert((job.machine.clone(), job.revision.clone()));
+            }
         }
     }
 
@@ -111,7 +114,7 @@ impl History {
             .iter()
             .filter(|job| job.end.is_none())
         {
-            *running.entry(&job.node_uid).or_default() += 1;
+            *running.entry(&job.machine).or_default() += 1;
         }
         assert!(
             running.values().all(|jobs| *jobs == 1),
@@ -134,26 +137,29 @@ impl History {
                 self.check_delete(&mut after, uid, node, &update, max);
             } else if let Action::CreateJob(job) = action {
                 assert!(!held, "a held task starts no node");
-                let node_uid =
+                let machine =
                     job.metadata.annotations.as_ref().unwrap()["hosttask.dev/node-uid"].clone();
                 assert!(
-                    !self.done.contains(&(node_uid.clone(), update.clone())),
-                    "{node_uid} ran {update} already"
+                    !self.done.contains(&(machine.clone(), update.clone())),
+                    "{machine} ran {update} already"
                 );
+                // What another revision did to the node may have to be done again.
+                self.done
+                    .retain(|(uid, revision)| *uid != machine || *revision == update);
                 after.jobs.push(JobView {
-                    node_uid,
+                    machine,
                     ..JobView::default()
                 });
                 let running = after
                     .jobs
                     .iter()
                     .filter(|job| job.end.is_none())
-                    .map(|job| &job.node_uid);
+                    .map(|job| &job.machine);
                 let running: BTreeSet<_> = running.collect();
                 let busy = after
                     .nodes
                     .iter()
-                    .filter(|node| running.contains(&node.uid))
+                    .filter(|node| running.contains(&node.machine()))
                     .count();
                 assert!(busy <= max, "{busy} nodes run a Job, {max} allowed");
             }

@@ -126,6 +126,8 @@ struct Recorded {
     #[serde(default = "first")]
     attempts: i32,
     exit_code: Option<i32>,
+    #[serde(default = "start")]
+    completed: Timestamp,
     next_retry_time: Option<Timestamp>,
 }
 
@@ -308,7 +310,7 @@ impl Recorded {
             reason: Some("ExitCode".into()),
             message: None,
             start_time: None,
-            completion_time: Some(Time(start())),
+            completion_time: Some(Time(self.completed)),
             next_retry_time: self.next_retry_time.map(Time),
             boot_id: None,
         }
@@ -326,8 +328,8 @@ fn complete_pod(mut pod: PodView) -> PodView {
 fn complete_job(mut job: JobView) -> JobView {
     job.name = format!("agent-{}-{}", job.node, job.attempt);
     job.uid = format!("uid-{}", job.name);
-    if job.node_uid.is_empty() {
-        job.node_uid = format!("uid-{}", job.node);
+    if job.machine.is_empty() {
+        job.machine = format!("uid-{}/", job.node);
     }
     job.created = job.created.max(start());
     job

@@ -18,6 +18,10 @@ use crate::watch::source;
 use crate::{revision, validate};
 
 /// A live read failed.
+#[expect(
+    clippy::error_impl_error,
+    reason = "every step has one, named by its module"
+)]
 #[derive(Debug, thiserror::Error)]
 #[error("failed to read {path}")]
 pub struct Error {
@@ -125,7 +129,7 @@ async fn stable_content(
     }
 }
 
-/// Why Kubernetes cannot create the pods of a child, from its newest FailedCreate event.
+/// Why Kubernetes cannot create the pods of a child, from its newest `FailedCreate` event.
 async fn failed_create(
     client: &Client,
     index: &Index,
@@ -197,7 +201,8 @@ struct Event {
     #[serde(deserialize_with = "wire::nullable")]
     message: String,
     last_timestamp: Stamp,
-    event_time: Stamp,
+    #[serde(rename = "eventTime")]
+    precise_timestamp: Stamp,
 }
 
 impl Events {
@@ -205,7 +210,7 @@ impl Events {
         let newest = self
             .items
             .into_iter()
-            .max_by_key(|event| event.last_timestamp.0.max(event.event_time.0))?;
+            .max_by_key(|event| event.last_timestamp.0.max(event.precise_timestamp.0))?;
         Some(newest.message)
     }
 }

@@ -55,19 +55,16 @@ impl State {
         let cached = self.tasks.get(&desired.key);
         let cached =
             cached.filter(|row| row.uid == desired.uid && row.generation == desired.generation);
-        let members: Vec<(Symbol, &NodeRow)> = match cached {
-            Some(row) => {
-                let members = row.fleet.iter();
-                members
-                    .filter_map(|&name| Some((name, &self.nodes.get(&name)?.0)))
-                    .collect()
-            }
+        let members: Vec<(Symbol, &NodeRow)> = if let Some(row) = cached {
+            let members = row.fleet.iter();
+            members
+                .filter_map(|&name| Some((name, &self.nodes.get(&name)?.0)))
+                .collect()
+        } else {
             // The task changed since this pass began: its own placement decides.
-            None => {
-                let all = self.nodes.iter().map(|(&name, (row, _))| (name, row));
-                all.filter(|(_, row)| takes(&desired.placement, row, &self.symbols))
-                    .collect()
-            }
+            let all = self.nodes.iter().map(|(&name, (row, _))| (name, row));
+            all.filter(|(_, row)| takes(&desired.placement, row, &self.symbols))
+                .collect()
         };
         let mut nodes: Vec<NodeView> = members
             .iter()
@@ -134,10 +131,7 @@ impl State {
         let deleted: BTreeSet<&str> = self
             .expectations
             .of_task(task)
-            .filter_map(|expectation| match expectation {
-                Expectation::PodDeleted { uid, .. } => Some(uid.as_str()),
-                _ => None,
-            })
+            .filter_map(Expectation::deleted_pod)
             .collect();
         let rows = symbol
             .into_iter()

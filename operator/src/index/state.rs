@@ -202,10 +202,10 @@ impl State {
         let mut row = JobRow::new(job, before, now, &mut self.symbols);
         row.mark = self.epoch(Kind::Job);
         let identity = Identity::Job(namespace.clone(), name.clone());
-        if let Some(Expectation::JobCreated(expected)) = self.expectations.get(&identity) {
-            if expected.uid.is_empty() || *expected.uid == *row.uid {
-                self.expectations.remove(&identity);
-            }
+        if let Some(Expectation::JobCreated(expected)) = self.expectations.get(&identity)
+            && (expected.uid.is_empty() || *expected.uid == *row.uid)
+        {
+            self.expectations.remove(&identity);
         }
         let same = self
             .jobs
@@ -240,10 +240,9 @@ impl State {
         let identity = Identity::DaemonSet(namespace.clone(), name.clone());
         if let Some(Expectation::DaemonSetApplied { state, generation }) =
             self.expectations.get(&identity)
+            && (*state.uid != *row.uid || row.generation >= *generation)
         {
-            if *state.uid != *row.uid || row.generation >= *generation {
-                self.expectations.remove(&identity);
-            }
+            self.expectations.remove(&identity);
         }
         let task = row.task;
         let old = self.daemon_sets.insert(namespace, name, row);

@@ -117,7 +117,7 @@ impl Driver {
             Error::Unreadable(_) => {
                 *unreadable += 1;
                 // Perhaps the server can list what it cannot send as an event.
-                if *unreadable % 2 == 0 {
+                if unreadable.is_multiple_of(2) {
                     Next::List(backoff.next())
                 } else {
                     Next::Watch(backoff.next())

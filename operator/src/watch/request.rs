@@ -10,13 +10,17 @@ use serde_json::value::RawValue;
 use crate::index::wire::nullable;
 
 /// How long one page of a list may take to arrive.
-const PAGE_TIMEOUT: Duration = Duration::from_secs(60);
+const PAGE_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long a watch may be silent. The API server sends a bookmark about every minute.
 const IDLE_LIMIT: Duration = Duration::from_secs(90);
 /// The largest page or event that is read; objects are limited to 1.5 MiB each by the API server.
 const SIZE_LIMIT: u64 = 1 << 30;
 
 /// Why a list or watch ended.
+#[expect(
+    clippy::error_impl_error,
+    reason = "every step has one, named by its module"
+)]
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
     /// The API server refused, or could not be reached.
@@ -61,10 +65,10 @@ impl Error {
 
     /// The message of a refusal.
     pub(super) fn message(&self) -> String {
-        match self {
-            Self::Request(kube::Error::Api(status)) => status.message.clone(),
-            _ => self.to_string(),
+        if let Self::Request(kube::Error::Api(status)) = self {
+            return status.message.clone();
         }
+        self.to_string()
     }
 }
 

@@ -25,7 +25,7 @@ fn job_view() -> JobView {
         name: "agent-job".to_owned(),
         uid: "job-uid".to_owned(),
         node: "win-1".to_owned(),
-        node_uid: "node-win-1".to_owned(),
+        machine: "node-win-1".to_owned(),
         revision: "agent-abc".to_owned(),
         attempt: 1,
         created: at(0),
@@ -39,7 +39,7 @@ fn job(conditions: &Value) -> Value {
             "name": "agent-job", "namespace": "ops", "uid": "job-uid", "resourceVersion": "9",
             "creationTimestamp": at(0).to_string(),
             "labels": {"hosttask.dev/task-uid": UID, "hosttask.dev/revision": "agent-abc", "hosttask.dev/attempt": "1"},
-            "annotations": {"hosttask.dev/node": "win-1", "hosttask.dev/node-uid": "node-win-1", "other": "dropped"}
+            "annotations": {"hosttask.dev/node": "win-1", "hosttask.dev/machine": "node-win-1", "other": "dropped"}
         },
         "status": {"active": 1, "conditions": conditions}
     })
@@ -72,10 +72,10 @@ fn applied(generation: i64, applied: &str) -> Expectation {
 }
 
 fn ours(bench: &Bench) -> DaemonSetState {
-    match bench.observed(0).daemon_set {
-        DaemonSetView::Ours(state) => state,
-        other => panic!("{other:?}"),
-    }
+    let DaemonSetView::Ours(state) = bench.observed(0).daemon_set else {
+        panic!("not ours")
+    };
+    state
 }
 
 #[test]

@@ -57,9 +57,11 @@ fn a_task_without_inputs_waits_for_no_list() {
 
 #[test]
 fn the_digest_is_of_the_content_in_any_order_and_of_nothing_else() {
-    let digest = |text: &str| match Object::decode(&scope(), text).unwrap() {
-        Object::Input(_, input) => super::super::inputs::digest(&input),
-        other => panic!("{other:?}"),
+    let digest = |text: &str| {
+        let Object::Input(_, input) = Object::decode(&scope(), text).unwrap() else {
+            panic!("not an input")
+        };
+        super::super::inputs::digest(&input)
     };
     let one = digest(r#"{"metadata":{"name":"a","resourceVersion":"1"},"data":{"x":"1","y":"2"}}"#);
     let same =

@@ -87,7 +87,8 @@ fn a_result_counts_at_once_and_waits_until_the_ledger_shows_it() {
     );
     bench.index.record("win-1", new.clone());
     assert_eq!(bench.observed(1).ledger.get("win-1"), Some(&new));
-    assert_eq!(bench.index.node_observed("win-1").pending, [new.clone()]);
+    let pending = bench.index.node_observed("win-1").pending;
+    assert_eq!(pending, std::slice::from_ref(&new));
     bench.see(Kind::Ledger, &ledger(6, "machine-win-1", &[old]), 2);
     assert_eq!(
         bench.index.counts().pending_entries,

@@ -118,12 +118,12 @@ pub(super) fn desired() -> Desired {
         },
         max_unavailable: Amount::Count(1),
         min_ready: Duration::ZERO,
-        progress_deadline: Duration::from_secs(1800),
+        progress_deadline: Duration::from_mins(30),
         revision_history_limit: 10,
         min_healthy: Amount::Percent(100),
         max_restarts: 2,
-        restart_window: Duration::from_secs(600),
-        start_grace: Duration::from_secs(1200),
+        restart_window: Duration::from_mins(10),
+        start_grace: Duration::from_mins(20),
         job: JobPolicy::default(),
     }
 }

@@ -1,1 +1,0 @@
-//! The laws of the watch loop, against scripted responses.

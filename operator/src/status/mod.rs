@@ -7,7 +7,7 @@ use std::time::Duration;
 use hosttask_crds::task::{Mode, Waiting, WaveStatus, WindowsHostTaskStatus};
 use hosttask_crds::{ConditionType, Reason};
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use crate::desired::Amount;
 use crate::plan::needed;
@@ -196,11 +196,7 @@ fn wave(facts: &Facts<'_>, fresh: bool, now: Timestamp) -> Option<WaveStatus> {
     })
 }
 
-fn conditions(
-    facts: &Facts<'_>,
-    exceeded: bool,
-    now: Timestamp,
-) -> Vec<k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition> {
+fn conditions(facts: &Facts<'_>, exceeded: bool, now: Timestamp) -> Vec<Condition> {
     let counts = counts(facts);
     let mut set = Conditions::new(&facts.previous.conditions, facts.generation, now);
     match &facts.phase {

@@ -14,8 +14,8 @@ pub const REVISION: &str = "hosttask.dev/revision";
 pub const ATTEMPT: &str = "hosttask.dev/attempt";
 /// Annotation on Jobs and their pods: the node it is for. (Node names can be longer than a label value.)
 pub const NODE: &str = "hosttask.dev/node";
-/// Annotation on Jobs: the UID of the node it is for.
-pub const NODE_UID: &str = "hosttask.dev/node-uid";
+/// Annotation on Jobs: the machine it is for, as `NODE-UID/SYSTEM-UUID`. Another value means another or a re-imaged machine.
+pub const MACHINE: &str = "hosttask.dev/machine";
 /// Annotation on DaemonSets: a hash of what was applied, so that an equal apply can be skipped.
 pub const APPLIED: &str = "hosttask.dev/applied";
 /// Annotation that makes a HostProcess container run as containerd's own account.

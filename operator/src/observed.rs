@@ -32,7 +32,7 @@ pub struct Observed {
     pub stable_content: Option<Content>,
     /// The `pod-security.kubernetes.io/enforce` level of the namespace, where it is set.
     pub pod_security: Option<String>,
-    /// Why Kubernetes cannot create pods for the children, from their newest FailedCreate event.
+    /// Why Kubernetes cannot create pods for the children, from their newest `FailedCreate` event.
     pub failed_create: Option<String>,
 }
 
@@ -54,6 +54,14 @@ pub struct NodeView {
     pub system_uuid: String,
     /// The current boot.
     pub boot_id: String,
+}
+
+impl NodeView {
+    /// Which machine this is: the UID of the Node object and the identity of the machine behind it. It changes when the
+    /// node is created anew and when it is re-imaged in place; in both cases what ran before is void.
+    pub fn machine(&self) -> String {
+        format!("{}/{}", self.uid, self.system_uuid)
+    }
 }
 
 /// The task's DaemonSet.
@@ -124,7 +132,7 @@ pub struct PodView {
 /// What keeps a container from running.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trouble {
-    /// The kubelet's waiting reason, such as CrashLoopBackOff, ImagePullBackOff or CreateContainerError.
+    /// The kubelet's waiting reason, such as `CrashLoopBackOff`, `ImagePullBackOff` or `CreateContainerError`.
     pub reason: String,
     /// The kubelet's message.
     pub message: String,
@@ -136,7 +144,7 @@ pub struct Trouble {
 pub struct Exit {
     /// The exit code.
     pub code: i32,
-    /// The kubelet's reason, such as Error or DeadlineExceeded.
+    /// The kubelet's reason, such as Error or `DeadlineExceeded`.
     pub reason: String,
     /// The termination message or log tail, at most 1024 characters.
     pub message: String,
@@ -152,8 +160,8 @@ pub struct JobView {
     pub uid: String,
     /// The node it is for.
     pub node: String,
-    /// The UID of that node when it was created.
-    pub node_uid: String,
+    /// The machine that node was when the Job was created, see [`NodeView::machine`].
+    pub machine: String,
     /// The revision it runs.
     pub revision: String,
     /// The attempt, counted from 1.
@@ -172,7 +180,7 @@ pub struct JobView {
 pub struct JobEnd {
     /// Whether the Job's Complete condition is True (else Failed is).
     pub complete: bool,
-    /// The reason of that condition, such as PodFailurePolicy, BackoffLimitExceeded or DeadlineExceeded.
+    /// The reason of that condition, such as `PodFailurePolicy`, `BackoffLimitExceeded` or `DeadlineExceeded`.
     pub reason: String,
     /// Its message.
     pub message: String,

@@ -100,11 +100,11 @@ pub fn job_name(
     task_name: &str,
     task_uid: &str,
     revision: &str,
-    node_uid: &str,
+    machine: &str,
     attempt: i32,
 ) -> String {
     let mut hasher = Sha256::new();
-    for part in [task_uid, revision, node_uid] {
+    for part in [task_uid, revision, machine] {
         // The length keeps ("a", "bc") apart from ("ab", "c").
         hasher.update((part.len() as u64).to_be_bytes());
         hasher.update(part.as_bytes());

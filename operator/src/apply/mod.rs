@@ -6,7 +6,7 @@ mod write;
 use std::fmt;
 
 use hosttask_crds::Reason;
-use hosttask_crds::label::{FIELD_MANAGER, NODE_UID};
+use hosttask_crds::label::{FIELD_MANAGER, MACHINE};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet};
 use k8s_openapi::api::batch::v1::Job;
@@ -206,7 +206,7 @@ impl Applier<'_> {
         };
         let created =
             created.map_err(|error| self.failed(&ticket, Write::CreateJob, &name, error))?;
-        let same_node = created.annotations().get(NODE_UID) == job.annotations().get(NODE_UID);
+        let same_node = created.annotations().get(MACHINE) == job.annotations().get(MACHINE);
         if !same_node || controller(&created.metadata) != controller(&job.metadata) {
             self.index.withdraw(&ticket);
             return Err(Error::NameConflict {

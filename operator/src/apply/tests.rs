@@ -110,11 +110,11 @@ impl Bench {
     }
 }
 
-fn job(task_uid: &str, node_uid: &str) -> Value {
+fn job(task_uid: &str, machine: &str) -> Value {
     json!({
         "apiVersion": "batch/v1", "kind": "Job",
         "metadata": {
-            "name": "j", "namespace": "a", "uid": "job-1", "annotations": { NODE_UID: node_uid, "hosttask.dev/node": "win-1" },
+            "name": "j", "namespace": "a", "uid": "job-1", "annotations": { MACHINE: machine, "hosttask.dev/node": "win-1" },
             "ownerReferences": [{ "apiVersion": "hosttask.dev/v1alpha1", "kind": "WindowsHostTask", "name": "t", "uid": task_uid, "controller": true }],
         },
     })

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hosttask_crds::label::{ATTEMPT, NODE, NODE_UID};
+use hosttask_crds::label::{ATTEMPT, NODE, MACHINE};
 use hosttask_crds::task::Mode;
 use k8s_openapi::api::batch::v1::{
     Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnExitCodesRequirement,
@@ -22,7 +22,7 @@ pub fn job(desired: &Desired, revision: &str, node: &NodeView, attempt: i32) -> 
     labels.insert(ATTEMPT.to_owned(), attempt.to_string());
     let pod_annotations = BTreeMap::from([(NODE.to_owned(), node.name.clone())]);
     let mut annotations = pod_annotations.clone();
-    annotations.insert(NODE_UID.to_owned(), node.uid.clone());
+    annotations.insert(MACHINE.to_owned(), node.machine());
 
     let mut template = pod::inject(
         &desired.content.template,
@@ -39,7 +39,7 @@ pub fn job(desired: &Desired, revision: &str, node: &NodeView, attempt: i32) -> 
         &desired.key.name,
         &desired.uid,
         revision,
-        &node.uid,
+        &node.machine(),
         attempt,
     );
     Job {

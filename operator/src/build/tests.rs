@@ -1,6 +1,6 @@
 //! What the built objects must look like.
 
-use hosttask_crds::label::{APPLIED, ATTEMPT, INHERIT_USER, NODE, NODE_UID, TASK_UID};
+use hosttask_crds::label::{APPLIED, ATTEMPT, INHERIT_USER, NODE, MACHINE, TASK_UID};
 use serde_json::{Value, json};
 
 use super::*;
@@ -154,7 +154,7 @@ fn a_job_is_for_one_node_and_one_attempt() {
     }
     assert_eq!(
         job["metadata"]["annotations"],
-        json!({NODE: "win-1", NODE_UID: "n1"})
+        json!({NODE: "win-1", MACHINE: "n1/"})
     );
     assert_eq!(job["metadata"]["labels"][ATTEMPT], "2");
     let template = &spec["template"];

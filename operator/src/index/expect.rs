@@ -60,7 +60,7 @@ impl Expectation {
             name: metadata.name.clone().unwrap_or_default(),
             uid: metadata.uid.clone().unwrap_or_default(),
             node: annotation(metadata, label::NODE),
-            node_uid: annotation(metadata, label::NODE_UID),
+            machine: annotation(metadata, label::MACHINE),
             revision: label_of(metadata, label::REVISION),
             attempt: label_of(metadata, label::ATTEMPT)
                 .parse()
@@ -116,6 +116,15 @@ impl Expectation {
             | Self::RevisionDeleted { name, .. } => {
                 Identity::Revision(namespace.to_owned(), name.clone())
             }
+        }
+    }
+
+    /// The UID of the pod that was deleted, for that kind of write.
+    pub(super) fn deleted_pod(&self) -> Option<&str> {
+        if let Self::PodDeleted { uid, .. } = self {
+            Some(uid)
+        } else {
+            None
         }
     }
 

@@ -243,7 +243,7 @@ pub(super) struct JobRow {
     pub(super) uid: Box<str>,
     pub(super) task: Symbol,
     pub(super) node: Symbol,
-    pub(super) node_uid: Symbol,
+    pub(super) machine: Symbol,
     pub(super) revision: Symbol,
     pub(super) attempt: i32,
     pub(super) created: Timestamp,
@@ -254,7 +254,7 @@ pub(super) struct JobRow {
     pub(super) version: u64,
     pub(super) mark: u32,
 }
-row!(JobRow, [node, node_uid, revision]);
+row!(JobRow, [node, machine, revision]);
 
 impl JobRow {
     pub(super) fn new(
@@ -273,7 +273,7 @@ impl JobRow {
                 metadata.labels.get(label::TASK_UID),
             ),
             node: symbols.acquire(metadata.annotations.get(label::NODE)),
-            node_uid: symbols.acquire(metadata.annotations.get(label::NODE_UID)),
+            machine: symbols.acquire(metadata.annotations.get(label::MACHINE)),
             revision: symbols.acquire(metadata.labels.get(label::REVISION)),
             attempt: metadata
                 .labels
@@ -295,7 +295,7 @@ impl JobRow {
             (
                 row.task,
                 row.node,
-                row.node_uid,
+                row.machine,
                 row.revision,
                 row.attempt,
                 row.deleting,
@@ -310,7 +310,7 @@ impl JobRow {
             name: name.to_owned(),
             uid: self.uid.to_string(),
             node: symbols.text(self.node).to_owned(),
-            node_uid: symbols.text(self.node_uid).to_owned(),
+            machine: symbols.text(self.machine).to_owned(),
             revision: symbols.text(self.revision).to_owned(),
             attempt: self.attempt,
             created: self.created,

@@ -138,7 +138,7 @@ impl History {
             } else if let Action::CreateJob(job) = action {
                 assert!(!held, "a held task starts no node");
                 let machine =
-                    job.metadata.annotations.as_ref().unwrap()["hosttask.dev/node-uid"].clone();
+                    job.metadata.annotations.as_ref().unwrap()["hosttask.dev/machine"].clone();
                 assert!(
                     !self.done.contains(&(machine.clone(), update.clone())),
                     "{machine} ran {update} already"

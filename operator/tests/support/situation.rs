@@ -329,7 +329,7 @@ fn complete_job(mut job: JobView) -> JobView {
     job.name = format!("agent-{}-{}", job.node, job.attempt);
     job.uid = format!("uid-{}", job.name);
     if job.machine.is_empty() {
-        job.machine = format!("uid-{}/", job.node);
+        job.machine = format!("uid-{0}/machine-{0}", job.node);
     }
     job.created = job.created.max(start());
     job

@@ -104,14 +104,14 @@ pub struct Placement {
     pub include_unschedulable: bool,
 }
 
-/// One label requirement, with the operators that LabelSelector and node affinity share.
+/// One label requirement, with the operators that `LabelSelector` and node affinity share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Requirement {
     /// The label.
     pub key: String,
     /// The comparison.
     pub operator: Operator,
-    /// The values, for In and NotIn.
+    /// The values, for In and `NotIn`.
     pub values: Vec<String>,
 }
 

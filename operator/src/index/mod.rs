@@ -22,7 +22,7 @@ mod state;
 mod sweep;
 mod symbol;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod wire;
 mod write;
 

@@ -14,7 +14,7 @@ mod health;
 mod request;
 pub(crate) mod source;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

@@ -18,29 +18,29 @@ use super::*;
 use crate::desired::{Amount, Content, Identity, JobPolicy};
 use crate::placement;
 
-pub(super) const UID: &str = "11111111-1111-4111-8111-111111111111";
-pub(super) const SET_UID: &str = "22222222-2222-4222-8222-222222222222";
+pub(crate) const UID: &str = "11111111-1111-4111-8111-111111111111";
+pub(crate) const SET_UID: &str = "22222222-2222-4222-8222-222222222222";
 
-pub(super) fn key(name: &str) -> TaskKey {
+pub(crate) fn key(name: &str) -> TaskKey {
     TaskKey {
         namespace: "ops".to_owned(),
         name: name.to_owned(),
     }
 }
 
-pub(super) fn task_key() -> Key {
+pub(crate) fn task_key() -> Key {
     Key::Task(key("agent"))
 }
 
-pub(super) fn at(seconds: i64) -> Timestamp {
+pub(crate) fn at(seconds: i64) -> Timestamp {
     "2026-05-01T12:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_secs(seconds)
 }
 
-pub(super) fn decode(kind: Kind, value: &Value) -> Object {
+pub(crate) fn decode(kind: Kind, value: &Value) -> Object {
     Object::decode(&Scope::Kind(kind), &value.to_string()).unwrap()
 }
 
-pub(super) fn task(uid: &str, generation: i64, spec: &Value) -> Value {
+pub(crate) fn task(uid: &str, generation: i64, spec: &Value) -> Value {
     json!({
         "apiVersion": "hosttask.dev/v1alpha1",
         "kind": "WindowsHostTask",
@@ -54,7 +54,7 @@ pub(super) fn task(uid: &str, generation: i64, spec: &Value) -> Value {
     })
 }
 
-pub(super) fn node(name: &str, ready: &str, changed: Timestamp) -> Value {
+pub(crate) fn node(name: &str, ready: &str, changed: Timestamp) -> Value {
     json!({
         "metadata": {
             "name": name, "uid": format!("node-{name}"), "resourceVersion": "5",
@@ -73,7 +73,7 @@ pub(super) fn node(name: &str, ready: &str, changed: Timestamp) -> Value {
 }
 
 /// A pod of the task `agent`, as the DaemonSet controller makes it.
-pub(super) fn pod(name: &str, version: u64) -> Value {
+pub(crate) fn pod(name: &str, version: u64) -> Value {
     json!({
         "metadata": {
             "name": name, "namespace": "ops", "uid": uid_of(name), "resourceVersion": version.to_string(),
@@ -89,20 +89,20 @@ pub(super) fn pod(name: &str, version: u64) -> Value {
     })
 }
 
-pub(super) fn uid_of(name: &str) -> String {
+pub(crate) fn uid_of(name: &str) -> String {
     let hash = name.bytes().fold(7_u64, |sum, byte| {
         sum.wrapping_mul(31).wrapping_add(u64::from(byte))
     });
     format!("33333333-3333-4333-8333-{:012x}", hash & 0xffff_ffff_ffff)
 }
 
-pub(super) fn with_ready(mut pod: Value, status: &str, changed: Timestamp) -> Value {
+pub(crate) fn with_ready(mut pod: Value, status: &str, changed: Timestamp) -> Value {
     pod["status"]["conditions"] =
         json!([{"type": "Ready", "status": status, "lastTransitionTime": changed.to_string()}]);
     pod
 }
 
-pub(super) fn desired() -> Desired {
+pub(crate) fn desired() -> Desired {
     Desired {
         key: key("agent"),
         uid: UID.to_owned(),
@@ -129,12 +129,12 @@ pub(super) fn desired() -> Desired {
 }
 
 /// An index that knows the task `agent`.
-pub(super) struct Bench {
-    pub(super) index: Index,
+pub(crate) struct Bench {
+    pub(crate) index: Index,
 }
 
 impl Bench {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let bench = Self {
             index: Index::new(None),
         };
@@ -142,17 +142,17 @@ impl Bench {
         bench
     }
 
-    pub(super) fn see(&self, kind: Kind, value: &Value, second: i64) -> Vec<Key> {
+    pub(crate) fn see(&self, kind: Kind, value: &Value, second: i64) -> Vec<Key> {
         self.index
             .apply(Change::Seen(decode(kind, value), Source::Watch), at(second))
     }
 
-    pub(super) fn lose(&self, kind: Kind, value: &Value, second: i64) -> Vec<Key> {
+    pub(crate) fn lose(&self, kind: Kind, value: &Value, second: i64) -> Vec<Key> {
         self.index
             .apply(Change::Gone(decode(kind, value)), at(second))
     }
 
-    pub(super) fn list(&self, kind: Kind, values: &[Value], second: i64) -> Vec<Key> {
+    pub(crate) fn list(&self, kind: Kind, values: &[Value], second: i64) -> Vec<Key> {
         let mut keys = self
             .index
             .apply(Change::Listing(Scope::Kind(kind)), at(second));
@@ -169,11 +169,11 @@ impl Bench {
         keys
     }
 
-    pub(super) fn observed(&self, second: i64) -> Observed {
+    pub(crate) fn observed(&self, second: i64) -> Observed {
         self.index.observed(&desired(), at(second))
     }
 
-    pub(super) fn pod(&self, second: i64) -> crate::observed::PodView {
+    pub(crate) fn pod(&self, second: i64) -> crate::observed::PodView {
         self.observed(second).pods.first().cloned().unwrap()
     }
 }

@@ -19,13 +19,13 @@ use tokio::time::Instant;
 
 use super::*;
 
-pub(super) fn noon() -> Timestamp {
+pub(crate) fn noon() -> Timestamp {
     "2026-05-01T12:00:00Z".parse().unwrap()
 }
 
 /// How a response goes on after its chunks.
 #[derive(Clone, Copy)]
-pub(super) enum Then {
+pub(crate) enum Then {
     /// It ends.
     Close,
     /// It stays open and silent, as behind a dead connection.
@@ -34,7 +34,7 @@ pub(super) enum Then {
     Break,
 }
 
-pub(super) struct Scripted {
+pub(crate) struct Scripted {
     chunks: VecDeque<Bytes>,
     then: Then,
 }
@@ -59,7 +59,7 @@ impl http_body::Body for Scripted {
 }
 
 /// One answer.
-pub(super) enum Reply {
+pub(crate) enum Reply {
     Page(Value),
     Events(Vec<Value>, Then),
     Text(String, Then),
@@ -70,7 +70,7 @@ pub(super) enum Reply {
 type Answer = Box<dyn Fn(&str, usize) -> Reply + Send + Sync>;
 
 /// The requests so far, with the time of each, and the answers to come. Without an answer a request is never answered.
-pub(super) struct Server {
+pub(crate) struct Server {
     begun: Instant,
     answer: Answer,
     log: Mutex<Vec<(Duration, String)>>,
@@ -78,7 +78,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) fn new(answer: impl Fn(&str, usize) -> Reply + Send + Sync + 'static) -> Arc<Self> {
+    pub(crate) fn new(answer: impl Fn(&str, usize) -> Reply + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(Self {
             begun: Instant::now(),
             answer: Box::new(answer),
@@ -88,7 +88,7 @@ impl Server {
     }
 
     /// Answers one request after the other, whatever they ask for; then hangs.
-    pub(super) fn scripted(replies: Vec<Reply>) -> Arc<Self> {
+    pub(crate) fn scripted(replies: Vec<Reply>) -> Arc<Self> {
         let replies = Mutex::new(VecDeque::from(replies));
         Self::new(move |_, _| {
             let next = replies.lock().unwrap().pop_front();
@@ -96,15 +96,15 @@ impl Server {
         })
     }
 
-    pub(super) fn log(&self) -> Vec<(Duration, String)> {
+    pub(crate) fn log(&self) -> Vec<(Duration, String)> {
         self.log.lock().unwrap().clone()
     }
 
-    pub(super) fn requests(&self) -> Vec<String> {
+    pub(crate) fn requests(&self) -> Vec<String> {
         self.log().into_iter().map(|(_, request)| request).collect()
     }
 
-    pub(super) fn client(self: &Arc<Self>) -> Client {
+    pub(crate) fn client(self: &Arc<Self>) -> Client {
         let server = Arc::clone(self);
         let service = tower::service_fn(move |request: Request<Body>| {
             let path = request.uri().to_string();
@@ -149,7 +149,7 @@ fn respond(reply: Reply) -> Result<Response<Scripted>, std::io::Error> {
     Ok(response)
 }
 
-pub(super) fn pod(number: usize, version: u64) -> Value {
+pub(crate) fn pod(number: usize, version: u64) -> Value {
     json!({
         "metadata": {
             "name": format!("p-{number}"), "namespace": "ops",
@@ -160,24 +160,24 @@ pub(super) fn pod(number: usize, version: u64) -> Value {
     })
 }
 
-pub(super) fn page(version: u64, token: &str, items: &[Value]) -> Reply {
+pub(crate) fn page(version: u64, token: &str, items: &[Value]) -> Reply {
     Reply::Page(
         json!({"kind": "PodList", "metadata": {"resourceVersion": version.to_string(), "continue": token}, "items": items}),
     )
 }
 
-pub(super) fn event(kind: &str, object: &Value) -> Value {
+pub(crate) fn event(kind: &str, object: &Value) -> Value {
     json!({"type": kind, "object": object})
 }
 
-pub(super) fn bookmark(version: u64) -> Value {
+pub(crate) fn bookmark(version: u64) -> Value {
     event(
         "BOOKMARK",
         &json!({"kind": "Pod", "metadata": {"resourceVersion": version.to_string()}}),
     )
 }
 
-pub(super) fn expired() -> Value {
+pub(crate) fn expired() -> Value {
     event(
         "ERROR",
         &json!({"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version"}),
@@ -185,18 +185,18 @@ pub(super) fn expired() -> Value {
 }
 
 /// One watch of pods on an index.
-pub(super) struct Bench {
-    pub(super) server: Arc<Server>,
-    pub(super) index: Arc<Index>,
-    pub(super) health: Arc<Health>,
-    pub(super) resync: watch::Sender<u64>,
-    pub(super) fewest: Arc<Mutex<Option<usize>>>,
+pub(crate) struct Bench {
+    pub(crate) server: Arc<Server>,
+    pub(crate) index: Arc<Index>,
+    pub(crate) health: Arc<Health>,
+    pub(crate) resync: watch::Sender<u64>,
+    pub(crate) fewest: Arc<Mutex<Option<usize>>>,
     changed: watch::Receiver<()>,
     task: AbortHandle,
 }
 
 impl Bench {
-    pub(super) fn new(server: Arc<Server>, scope: Scope) -> Self {
+    pub(crate) fn new(server: Arc<Server>, scope: Scope) -> Self {
         let index = Arc::new(Index::new(None));
         let health = Arc::new(Health::default());
         let changed = server.changed.subscribe();
@@ -237,12 +237,12 @@ impl Bench {
         }
     }
 
-    pub(super) fn pods(server: &Arc<Server>) -> Self {
+    pub(crate) fn pods(server: &Arc<Server>) -> Self {
         Self::new(Arc::clone(server), Scope::Kind(Kind::Pod))
     }
 
     /// Waits, in simulated time, until a condition holds.
-    pub(super) async fn until(&mut self, what: &str, condition: impl Fn(&Self) -> bool) {
+    pub(crate) async fn until(&mut self, what: &str, condition: impl Fn(&Self) -> bool) {
         let wait = async {
             while !condition(self) {
                 self.changed.changed().await.unwrap();
@@ -252,12 +252,12 @@ impl Bench {
         assert!(held.is_ok(), "{what}: {:?}", self.server.log());
     }
 
-    pub(super) async fn until_requests(&mut self, count: usize) {
+    pub(crate) async fn until_requests(&mut self, count: usize) {
         self.until("requests", |bench| bench.server.log().len() >= count)
             .await;
     }
 
-    pub(super) fn of_kind(&self, kind: &str) -> KindHealth {
+    pub(crate) fn of_kind(&self, kind: &str) -> KindHealth {
         self.health
             .snapshot()
             .into_iter()
@@ -265,7 +265,7 @@ impl Bench {
             .unwrap()
     }
 
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.index.counts().pods
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! In steady state there is none: each is made only while something is missing, paused or overdue.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 
 use hosttask_crds::task::Mode;

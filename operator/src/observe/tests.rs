@@ -1,0 +1,257 @@
+//! When a live read is made, what it changes, and that none is made in steady state.
+
+use std::sync::Arc;
+
+use hosttask_crds::task::Mode;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::index::tests::{Bench, SET_UID, UID, at, desired, key, node, pod, uid_of};
+use crate::index::{Expectation, Key};
+use crate::observed::JobView;
+use crate::watch::tests::{Reply, Server, Then};
+
+fn set(owner: &str) -> Value {
+    json!({
+        "metadata": {
+            "name": "agent", "namespace": "ops", "uid": SET_UID, "generation": 1, "resourceVersion": "9",
+            "labels": {"hosttask.dev/task-uid": UID}, "annotations": {"hosttask.dev/applied": "one"},
+            "ownerReferences": [{"kind": "WindowsHostTask", "name": "agent", "uid": owner, "controller": true}]
+        },
+        "status": {"observedGeneration": 1}
+    })
+}
+
+fn revision(name: &str, data: &Value) -> Value {
+    json!({
+        "metadata": {
+            "name": name, "namespace": "ops", "uid": name, "resourceVersion": "3",
+            "labels": {"hosttask.dev/task-uid": UID},
+            "ownerReferences": [{"kind": "WindowsHostTask", "name": "agent", "uid": UID, "controller": true}]
+        },
+        "revision": 1,
+        "data": data
+    })
+}
+
+/// A server that has one answer for everything.
+fn server(answer: impl Fn() -> Reply + Send + Sync + 'static) -> Arc<Server> {
+    Server::new(move |_, _| answer())
+}
+
+/// One node, its pod, and the DaemonSet.
+fn settled() -> Bench {
+    let bench = Bench::new();
+    bench.see(Kind::Node, &node("win-1", "True", at(0)), 0);
+    bench.see(Kind::DaemonSet, &set(UID), 0);
+    bench.see(Kind::Pod, &pod("agent-1", 10), 0);
+    bench
+}
+
+async fn look(
+    bench: &Bench,
+    server: &Arc<Server>,
+    desired: &Desired,
+    second: i64,
+) -> Result<Observed, Error> {
+    observe(&server.client(), &bench.index, desired, at(second)).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_settled_task_costs_no_request() {
+    let (bench, server) = (settled(), server(|| Reply::Unreachable));
+    for second in [0, 60, 3600] {
+        look(&bench, &server, &desired(), second).await.unwrap();
+    }
+    assert!(server.requests().is_empty(), "{:?}", server.requests());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_daemon_set_that_the_watch_does_not_select_is_found_before_the_first_write() {
+    let bench = Bench::new();
+    for (reply, expected) in [
+        (
+            Reply::Page as fn(Value) -> Reply,
+            DaemonSetView::Foreign("WindowsHostTask agent".to_owned()),
+        ),
+        (|_| Reply::Refuse(404, "not found"), DaemonSetView::Absent),
+    ] {
+        let server = server(move || reply(set("somebody else")));
+        let observed = look(&bench, &server, &desired(), 0).await.unwrap();
+        assert_eq!(observed.daemon_set, expected);
+        assert_eq!(
+            server.requests(),
+            ["/apis/apps/v1/namespaces/ops/daemonsets/agent"]
+        );
+    }
+    let server = server(|| Reply::Page(set(UID)));
+    let observed = look(&bench, &server, &desired(), 0).await.unwrap();
+    assert!(matches!(observed.daemon_set, DaemonSetView::Ours(state) if state.applied == "one"));
+    let run_once = Desired {
+        mode: Mode::RunOnce,
+        ..desired()
+    };
+    let observed = look(&bench, &server, &run_once, 0).await.unwrap();
+    assert_eq!(
+        (observed.daemon_set, server.requests().len()),
+        (DaemonSetView::Absent, 1)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_that_fails_ends_the_pass_instead_of_reading_as_absent() {
+    let bench = Bench::new();
+    for reply in [
+        || Reply::Refuse(500, "no"),
+        || Reply::Refuse(403, "no"),
+        || Reply::Unreachable,
+        || Reply::Text("{\"metadata\":".to_owned(), Then::Close),
+    ] {
+        assert!(look(&bench, &server(reply), &desired(), 0).await.is_err());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_overdue_write_is_settled_by_one_read_and_by_none_before() {
+    let bench = settled();
+    let deleted = Expectation::PodDeleted {
+        name: "agent-1".to_owned(),
+        uid: uid_of("agent-1"),
+    };
+    bench.index.expect(&key("agent"), UID, deleted, at(0));
+    let server = server(|| Reply::Refuse(404, "not found"));
+    let observed = look(&bench, &server, &desired(), 29).await.unwrap();
+    assert!(observed.pods[0].deleting && server.requests().is_empty());
+    let observed = look(&bench, &server, &desired(), 30).await.unwrap();
+    assert_eq!(observed.pods, []);
+    assert_eq!(server.requests(), ["/api/v1/namespaces/ops/pods/agent-1"]);
+    look(&bench, &server, &desired(), 31).await.unwrap();
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_overdue_write_stays_expected_while_the_read_fails() {
+    let bench = settled();
+    let job = JobView {
+        name: "j".to_owned(),
+        uid: "u".to_owned(),
+        ..JobView::default()
+    };
+    bench.index.expect(
+        &key("agent"),
+        UID,
+        Expectation::JobCreated(Box::new(job)),
+        at(0),
+    );
+    assert!(
+        look(&bench, &server(|| Reply::Unreachable), &desired(), 40)
+            .await
+            .is_err()
+    );
+    assert_eq!(bench.index.observed(&desired(), at(40)).jobs.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_stable_content_is_read_only_while_another_revision_is_paused() {
+    let data = json!({"template": {"spec": {"containers": [{"name": "main", "image": "old"}]}}, "runAs": {"account": "LocalService"}});
+    let bench = settled();
+    bench.see(Kind::Revision, &revision("agent-old", &data), 0);
+    let mut task = crate::index::tests::task(UID, 2, &json!({"mode": "Daemon"}));
+    task["status"] = json!({"stableRevision": "agent-old"});
+    bench.see(Kind::Task, &task, 0);
+    let answer = revision("agent-old", &data);
+    let server = server(move || Reply::Page(answer.clone()));
+    let running = Desired {
+        generation: 2,
+        ..desired()
+    };
+    assert_eq!(
+        look(&bench, &server, &running, 0)
+            .await
+            .unwrap()
+            .stable_content,
+        None
+    );
+    let paused = Desired {
+        paused: true,
+        ..running
+    };
+    let content = look(&bench, &server, &paused, 0)
+        .await
+        .unwrap()
+        .stable_content
+        .unwrap();
+    assert_eq!(content.raw, data);
+    assert_eq!(
+        server.requests(),
+        ["/apis/apps/v1/namespaces/ops/controllerrevisions/agent-old"]
+    );
+    let mut same = paused;
+    same.content.raw = data;
+    assert_eq!(
+        look(&bench, &server, &same, 0)
+            .await
+            .unwrap()
+            .stable_content,
+        None
+    );
+    assert_eq!(server.requests().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pods_that_stay_away_are_explained_by_the_newest_event_read_now_and_then() {
+    let bench = settled();
+    bench.see(Kind::Node, &node("win-2", "True", at(0)), 0);
+    let server = server(|| {
+        Reply::Page(json!({"items": [
+            {"message": "exceeded quota", "lastTimestamp": "2026-05-01T12:00:09Z"},
+            {"message": "older", "eventTime": "2026-05-01T12:00:01.000001Z", "lastTimestamp": null},
+            {"message": null}
+        ]}))
+    });
+    for (second, told, requests) in [
+        (0, None, 0),
+        (9, None, 0),
+        (10, Some("exceeded quota"), 1),
+        (39, Some("exceeded quota"), 1),
+        (40, Some("exceeded quota"), 2),
+    ] {
+        let observed = look(&bench, &server, &desired(), second).await.unwrap();
+        assert_eq!(
+            (observed.failed_create.as_deref(), server.requests().len()),
+            (told, requests),
+            "{second}"
+        );
+    }
+    assert!(
+        server.requests()[0].contains("involvedObject.uid%3D"),
+        "{:?}",
+        server.requests()
+    );
+    assert_eq!(bench.index.due(at(79)), []);
+    assert_eq!(bench.index.due(at(80)), [Key::Task(key("agent"))]);
+    let mut second = pod("agent-2", 11);
+    second["spec"]["nodeName"] = json!("win-2");
+    bench.see(Kind::Pod, &second, 80);
+    assert_eq!(
+        look(&bench, &server, &desired(), 80)
+            .await
+            .unwrap()
+            .failed_create,
+        None
+    );
+    assert_eq!(
+        (server.requests().len(), bench.index.due(at(9999))),
+        (2, vec![])
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_does_not_answer_is_not_missing_its_pod() {
+    let bench = settled();
+    bench.see(Kind::Node, &node("win-2", "Unknown", at(0)), 0);
+    let server = server(|| Reply::Unreachable);
+    look(&bench, &server, &desired(), 0).await.unwrap();
+    look(&bench, &server, &desired(), 100).await.unwrap();
+    assert!(server.requests().is_empty());
+}

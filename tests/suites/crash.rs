@@ -17,7 +17,7 @@ const NODES: usize = 6;
 
 /// Leases that change hands quickly, so that the scenarios do.
 fn replica() -> OperatorOptions {
-    let args = ["--lease-duration-seconds=4", "--renew-deadline-seconds=3", "--retry-period-seconds=1"];
+    let args = ["--lease-duration=4s", "--renew-deadline=3s", "--retry-period=1s"];
     OperatorOptions { args: args.map(str::to_owned).to_vec() }
 }
 

@@ -85,17 +85,17 @@ fn an_invalid_change_names_every_problem_and_leaves_the_last_good_children() {
         let pods = tasks.pods("agent").await.unwrap().len();
         let bad = json!({ "spec": { "template": { "spec": {
             "containers": [{ "name": "main", "image": "app:v2", "volumeMounts": [{ "name": "nowhere", "mountPath": "/x" }] }],
-            "volumes": [{ "name": "pipe", "hostPath": { "path": "\\\\.\\pipe\\docker_engine" } }],
+            "runtimeClassName": "runhcs-wcow-hypervisor",
         }}}});
         tasks.change("agent", &bad).await.unwrap();
         let stalled = tasks.wait_ready("agent", "False", "InvalidSpec", SOON).await.unwrap();
         let message = &condition(&stalled, "Ready").unwrap().message;
         assert!(message.contains("volumeMounts[0]") && message.contains("nowhere"), "{message}");
-        assert!(message.contains("hostPath") && message.contains("pipe"), "{message}");
+        assert!(message.contains("runtimeClassName") && message.contains("hypervisor"), "{message}");
         assert!(condition(&stalled, "Validated").is_some_and(|c| c.status == "False"));
         let after = Api::<DaemonSet>::namespaced(bed.client(), "invalid").get("agent").await.unwrap().metadata.resource_version;
         assert_eq!((after, tasks.pods("agent").await.unwrap().len()), (before, pods));
-        tasks.change("agent", &with(image("app:v3"), &json!({ "spec": { "template": { "spec": { "volumes": null } } } }))).await.unwrap();
+        tasks.change("agent", &with(image("app:v3"), &json!({ "spec": { "template": { "spec": { "runtimeClassName": null } } } }))).await.unwrap();
         tasks.wait_ready("agent", "True", "RolloutComplete", SOON).await.unwrap();
     });
 }

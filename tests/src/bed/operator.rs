@@ -51,6 +51,14 @@ pub enum OperatorError {
     /// No free port.
     #[error("failed to find a free port")]
     Port(#[source] std::io::Error),
+    /// It ended instead of becoming ready.
+    #[error("the operator ended with {status}; its log is {log}")]
+    Ended {
+        /// How it ended.
+        status: std::process::ExitStatus,
+        /// The log file.
+        log: String,
+    },
     /// It never became ready.
     #[error("the operator did not become ready; its log is {log}")]
     NotReady {
@@ -118,12 +126,15 @@ impl OperatorProcess {
 
     /// Waits until `/readyz` answers 200.
     pub async fn ready(&self) -> Result<(), OperatorError> {
-        poll::until("the operator to be ready", Duration::from_mins(1), || async {
+        let answers = poll::until("the operator to be ready", Duration::from_mins(1), || async {
             let (code, body) = get(self.endpoint.health, "/readyz").await.map_err(|error| error.to_string())?;
             if code == 200 { Ok(()) } else { Err(format!("{code}: {body}")) }
-        })
-        .await
-        .map_err(|source| OperatorError::NotReady { log: self.log.display().to_string(), source })
+        });
+        let log = || self.log.display().to_string();
+        tokio::select! {
+            ready = answers => ready.map_err(|source| OperatorError::NotReady { log: log(), source }),
+            ended = self.process.wait() => Err(OperatorError::Ended { status: ended?, log: log() }),
+        }
     }
 
     /// Whether the process still runs.

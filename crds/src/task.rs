@@ -254,7 +254,8 @@ pub struct Rollout {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("minimum" = 0, "maximum" = 100_000, "maxLength" = 4))]
     pub max_unavailable: Option<IntOrString>,
-    /// How long a pod must be ready until its node counts as healthy, in seconds. Default 0.
+    /// How long a pod must be ready until its node counts as healthy, in seconds. Default 10: without a probe a program is
+    /// ready the moment it starts, also one that is about to crash.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 86_400))]
     pub min_ready_seconds: Option<i32>,

@@ -43,7 +43,7 @@ pub struct Desired {
     pub content: Content,
     /// `rollout.maxUnavailable`, default 1.
     pub max_unavailable: Amount,
-    /// `rollout.minReadySeconds`, default 0.
+    /// `rollout.minReadySeconds`, default 10 s.
     pub min_ready: Duration,
     /// `rollout.progressDeadlineSeconds`, default 1800 s.
     pub progress_deadline: Duration,

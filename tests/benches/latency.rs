@@ -37,7 +37,11 @@ struct Options {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(measure(&options))
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?
+        .block_on(measure(&options))
 }
 
 /// A plain HostProcess DaemonSet as people write it by hand, on one node.
@@ -60,11 +64,24 @@ fn plain(version: usize) -> Value {
 }
 
 /// Waits for the first matching request in the log after `since`.
-async fn first(reader: &mut AuditReader, what: &str, is_it: impl Fn(&AuditEvent) -> bool) -> Result<Timestamp, Box<dyn Error>> {
+async fn first(
+    reader: &mut AuditReader,
+    what: &str,
+    is_it: impl Fn(&AuditEvent) -> bool,
+) -> Result<Timestamp, Box<dyn Error>> {
     let reader = std::sync::Mutex::new(reader);
     let found = poll::until(what, Duration::from_mins(1), || async {
-        let events = reader.lock().map_err(|error| error.to_string())?.read().map_err(|error| error.to_string())?;
-        events.iter().filter(|e| is_it(e)).map(|e| e.time).min().ok_or_else(|| format!("{} other requests", events.len()))
+        let events = reader
+            .lock()
+            .map_err(|error| error.to_string())?
+            .read()
+            .map_err(|error| error.to_string())?;
+        events
+            .iter()
+            .filter(|e| is_it(e))
+            .map(|e| e.time)
+            .min()
+            .ok_or_else(|| format!("{} other requests", events.len()))
     })
     .await?;
     Ok(found)
@@ -80,31 +97,55 @@ fn percentile(values: &mut [f64], percent: usize) -> f64 {
     values.get(index).copied().unwrap_or(f64::NAN)
 }
 
-async fn ours(tasks: &Tasks, reader: &mut AuditReader, version: usize) -> Result<f64, Box<dyn Error>> {
-    tasks.wait_ready("agent", "True", "RolloutComplete", LIMIT).await?;
+async fn ours(
+    tasks: &Tasks,
+    reader: &mut AuditReader,
+    version: usize,
+) -> Result<f64, Box<dyn Error>> {
+    tasks
+        .wait_ready("agent", "True", "RolloutComplete", LIMIT)
+        .await?;
     reader.skip_to_end()?;
     let sent = Timestamp::now();
-    tasks.change("agent", &image(&format!("app:v{version}"))).await?;
+    tasks
+        .change("agent", &image(&format!("app:v{version}")))
+        .await?;
     let child = first(reader, "the operator's first write", |e| {
-        e.user == OPERATOR && e.time >= sent && e.is_write() && matches!(e.resource.as_str(), "daemonsets" | "controllerrevisions")
+        e.user == OPERATOR
+            && e.time >= sent
+            && e.is_write()
+            && matches!(e.resource.as_str(), "daemonsets" | "controllerrevisions")
     })
     .await?;
     Ok(millis(sent, child))
 }
 
-async fn theirs(api: &Api<DaemonSet>, reader: &mut AuditReader, version: usize) -> Result<f64, Box<dyn Error>> {
+async fn theirs(
+    api: &Api<DaemonSet>,
+    reader: &mut AuditReader,
+    version: usize,
+) -> Result<f64, Box<dyn Error>> {
     poll::until("the plain DaemonSet to be up to date", LIMIT, || async {
         let found = api.get("plain").await.map_err(|error| error.to_string())?;
         let status = found.status.unwrap_or_default();
         let done = status.observed_generation == found.metadata.generation
             && status.updated_number_scheduled == Some(status.desired_number_scheduled)
             && status.number_available == Some(status.desired_number_scheduled);
-        if done { Ok(()) } else { Err(format!("{status:?}")) }
+        if done {
+            Ok(())
+        } else {
+            Err(format!("{status:?}"))
+        }
     })
     .await?;
     reader.skip_to_end()?;
     let sent = Timestamp::now();
-    api.patch("plain", &PatchParams::default(), &Patch::Merge(plain(version))).await?;
+    api.patch(
+        "plain",
+        &PatchParams::default(),
+        &Patch::Merge(plain(version)),
+    )
+    .await?;
     let child = first(reader, "the DaemonSet controller's first pod write", |e| {
         e.user == DAEMON_SET_CONTROLLER && e.time >= sent && e.is_write() && e.resource == "pods"
     })
@@ -113,19 +154,36 @@ async fn theirs(api: &Api<DaemonSet>, reader: &mut AuditReader, version: usize) 
 }
 
 async fn measure(options: &Options) -> Result<(), Box<dyn Error>> {
-    let fleet = FleetOptions { nodes: options.nodes, ..FleetOptions::default() };
-    let bed = TestBed::start(BedOptions { fleet, operators: vec![OperatorOptions::default()], ..BedOptions::default() }).await?;
+    let fleet = FleetOptions {
+        nodes: options.nodes,
+        ..FleetOptions::default()
+    };
+    let bed = TestBed::start(BedOptions {
+        fleet,
+        operators: vec![OperatorOptions::default()],
+        ..BedOptions::default()
+    })
+    .await?;
     let tasks = bed.namespace("latency").await?;
     // Both run on one node of the fleet: the change is quick to complete, the fleet is there to be looked through.
     let node = bed.fleet.nodes().first().cloned().ok_or("no nodes")?;
     let here = json!({ "matchLabels": { "kubernetes.io/hostname": node } });
-    tasks.apply(&with(daemon("agent", "app:v0"), &json!({ "spec": { "placement": { "nodeSelector": here } } }))).await?;
+    tasks
+        .apply(&with(
+            daemon("agent", "app:v0"),
+            &json!({ "spec": { "placement": { "nodeSelector": here } } }),
+        ))
+        .await?;
     let api = Api::<DaemonSet>::namespaced(bed.client(), "latency");
     let mut first_plain = plain(0);
     if let Some(selector) = first_plain.pointer_mut("/spec/template/spec/nodeSelector") {
         *selector = json!({ "kubernetes.io/hostname": node });
     }
-    api.create(&PostParams::default(), &serde_json::from_value(first_plain)?).await?;
+    api.create(
+        &PostParams::default(),
+        &serde_json::from_value(first_plain)?,
+    )
+    .await?;
     let mut reader = bed.cluster.audit_reader();
     let (mut mine, mut plain) = (Vec::new(), Vec::new());
     for version in 1..=options.changes {
@@ -134,10 +192,18 @@ async fn measure(options: &Options) -> Result<(), Box<dyn Error>> {
     }
     let (p50, p99) = (percentile(&mut mine, 50), percentile(&mut mine, 99));
     let (q50, q99) = (percentile(&mut plain, 50), percentile(&mut plain, 99));
-    println!("{} changes on a fleet of {} nodes, milliseconds", options.changes, options.nodes);
+    println!(
+        "{} changes on a fleet of {} nodes, milliseconds",
+        options.changes, options.nodes
+    );
     println!("operator, task write to first child write:           p50 {p50:.1}  p99 {p99:.1}");
-    println!("DaemonSet controller, DaemonSet write to first pod write: p50 {q50:.1}  p99 {q99:.1}");
+    println!(
+        "DaemonSet controller, DaemonSet write to first pod write: p50 {q50:.1}  p99 {q99:.1}"
+    );
     println!("ratio: p50 {:.2}, p99 {:.2}", p50 / q50, p99 / q99);
-    println!("gate p99 <= 250 ms: {}", if p99 <= 250.0 { "met" } else { "MISSED" });
+    println!(
+        "gate p99 <= 250 ms: {}",
+        if p99 <= 250.0 { "met" } else { "MISSED" }
+    );
     Ok(())
 }

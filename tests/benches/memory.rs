@@ -2,7 +2,15 @@
 //!
 //! Both read the same HTTP server, which replays LIST and WATCH of a large fleet. The operator is the shipped binary,
 //! as a standby replica: its watches are complete and it plans nothing.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a bench prints its figures")]
+#![expect(
+    clippy::cast_precision_loss,
+    reason = "counts and sizes here are far below 2^52"
+)]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a bench prints its figures"
+)]
 
 mod replay;
 
@@ -27,8 +35,13 @@ const LIMIT: Duration = Duration::from_mins(5);
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    if let (Some("--reflector"), Some(server), Some(expected)) = (args.next().as_deref(), args.next(), args.next()) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    if let (Some("--reflector"), Some(server), Some(expected)) =
+        (args.next().as_deref(), args.next(), args.next())
+    {
         return runtime.block_on(reflect(&server, expected.parse()?));
     }
     runtime.block_on(compare())
@@ -42,13 +55,25 @@ async fn compare() -> Result<(), Box<dyn Error>> {
         let server = replay::serve(pods).await?;
         let ours = operator(&server, folder.path(), pods).await?;
         let theirs = reflector_process(&server, pods)?;
-        println!("{pods:>6}    {:>7.1} MB ({:.1})       {:>7.1} MB ({:.1})", mb(ours.0), mb(ours.1), mb(theirs.0), mb(theirs.1));
+        println!(
+            "{pods:>6}    {:>7.1} MB ({:.1})       {:>7.1} MB ({:.1})",
+            mb(ours.0),
+            mb(ours.1),
+            mb(theirs.0),
+            mb(theirs.1)
+        );
         rows.push((ours, theirs));
     }
-    let [small, large] = rows.as_slice() else { return Err("two fleets were measured".into()) };
-    let slope = |low: u64, high: u64| high.saturating_sub(low) as f64 * 1024.0 / (LARGE - SMALL) as f64;
+    let [small, large] = rows.as_slice() else {
+        return Err("two fleets were measured".into());
+    };
+    let slope =
+        |low: u64, high: u64| high.saturating_sub(low) as f64 * 1024.0 / (LARGE - SMALL) as f64;
     let (ours, theirs) = (slope(small.0.0, large.0.0), slope(small.1.0, large.1.0));
-    println!("per tracked pod: operator {ours:.0} B, typed reflector {theirs:.0} B, ratio 1:{:.0}", theirs / ours.max(1.0));
+    println!(
+        "per tracked pod: operator {ours:.0} B, typed reflector {theirs:.0} B, ratio 1:{:.0}",
+        theirs / ours.max(1.0)
+    );
     let gates = [
         ("bytes per pod <= 500", ours <= 500.0),
         ("10,000 pods <= 40 MB", mb(small.0.0) <= 40.0),
@@ -65,15 +90,32 @@ fn mb(kib: u64) -> f64 {
 }
 
 /// The resident memory of the operator and its peak, once it tracks every pod.
-async fn operator(server: &replay::Server, folder: &Path, pods: usize) -> Result<(u64, u64), Box<dyn Error>> {
+async fn operator(
+    server: &replay::Server,
+    folder: &Path,
+    pods: usize,
+) -> Result<(u64, u64), Box<dyn Error>> {
     let kubeconfig = server.kubeconfig(folder)?;
     let operator = OperatorProcess::start_with(&kubeconfig, folder, OperatorOptions::default())?;
     operator.ready().await?;
     poll::until("every pod to be tracked", LIMIT, || async {
-        let metrics = operator.endpoint().metrics().await.map_err(|error| error.to_string())?;
-        let tracked: f64 =
-            metrics.iter().filter(|(name, _)| name.starts_with("hosttask_tracked_objects") && name.contains("Pod")).map(|(_, value)| value).sum();
-        if tracked >= pods as f64 { Ok(()) } else { Err(format!("{tracked} pods")) }
+        let metrics = operator
+            .endpoint()
+            .metrics()
+            .await
+            .map_err(|error| error.to_string())?;
+        let tracked: f64 = metrics
+            .iter()
+            .filter(|(name, _)| {
+                name.starts_with("hosttask_tracked_objects") && name.contains("Pod")
+            })
+            .map(|(_, value)| value)
+            .sum();
+        if tracked >= pods as f64 {
+            Ok(())
+        } else {
+            Err(format!("{tracked} pods"))
+        }
     })
     .await?;
     settle().await;
@@ -93,7 +135,11 @@ fn reflector_process(server: &replay::Server, pods: usize) -> Result<(u64, u64),
         .stdout(Stdio::piped())
         .spawn()?;
     let mut text = String::new();
-    child.stdout.take().ok_or("no output")?.read_to_string(&mut text)?;
+    child
+        .stdout
+        .take()
+        .ok_or("no output")?
+        .read_to_string(&mut text)?;
     if !child.wait()?.success() {
         return Err("the reflector failed".into());
     }
@@ -113,7 +159,11 @@ async fn reflect(server: &str, expected: usize) -> Result<(), Box<dyn Error>> {
     let watch = tokio::spawn(stream.for_each(|_| std::future::ready(())));
     poll::until("every pod to be in the store", LIMIT, || async {
         let found = store.state().len();
-        if found >= expected { Ok(()) } else { Err(format!("{found} pods")) }
+        if found >= expected {
+            Ok(())
+        } else {
+            Err(format!("{found} pods"))
+        }
     })
     .await?;
     settle().await;
@@ -122,7 +172,11 @@ async fn reflect(server: &str, expected: usize) -> Result<(), Box<dyn Error>> {
         let line = status.lines().find(|line| line.starts_with(name))?;
         line.split_whitespace().nth(1)?.parse::<u64>().ok()
     };
-    println!("{} {}", field("VmRSS:").unwrap_or(0), field("VmHWM:").unwrap_or(0));
+    println!(
+        "{} {}",
+        field("VmRSS:").unwrap_or(0),
+        field("VmHWM:").unwrap_or(0)
+    );
     watch.abort();
     if watch.await.is_err_and(|error| error.is_panic()) {
         eprintln!("the reflector's watch panicked");

@@ -33,7 +33,11 @@ where
             Err(last) => last,
         };
         if start.elapsed() >= limit {
-            return Err(TimedOut { what: what.to_owned(), last, waited: limit });
+            return Err(TimedOut {
+                what: what.to_owned(),
+                last,
+                waited: limit,
+            });
         }
         tokio::time::sleep(PAUSE).await;
     }

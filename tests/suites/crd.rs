@@ -1,4 +1,5 @@
 //! The API on a real API server: applied without a warning, every rule with what it accepts and refuses, explained and printed.
+#![expect(clippy::unwrap_used, reason = "a failed step fails the scenario")]
 
 use std::path::PathBuf;
 
@@ -55,46 +56,97 @@ struct Server {
 impl Server {
     /// An API server with the CRDs applied by kubectl from the client's side, as most people do.
     async fn start() -> Self {
-        let options = ClusterOptions { controllers: false, scheduler: false, ..ClusterOptions::default() };
+        let options = ClusterOptions {
+            controllers: false,
+            scheduler: false,
+            ..ClusterOptions::default()
+        };
         let cluster = LocalCluster::start(options).await.unwrap();
         let applied = cluster.kubectl(&["apply", "-k", &crds()]).await.unwrap();
-        assert!(applied.is_success() && !applied.stderr.contains("Warning"), "{}", applied.stderr);
+        assert!(
+            applied.is_success() && !applied.stderr.contains("Warning"),
+            "{}",
+            applied.stderr
+        );
         let client = cluster.client();
         let server = Self { cluster, client };
-        poll::until("the API to be served", std::time::Duration::from_mins(1), || async {
-            let (status, text, _) = server.send(Method::GET, TASKS, "application/json", &Value::Null).await;
-            if status == 200 { Ok(()) } else { Err(text) }
-        })
+        poll::until(
+            "the API to be served",
+            std::time::Duration::from_mins(1),
+            || async {
+                let (status, text, _) = server
+                    .send(Method::GET, TASKS, "application/json", &Value::Null)
+                    .await;
+                if status == 200 { Ok(()) } else { Err(text) }
+            },
+        )
         .await
         .unwrap();
         server
     }
 
     /// Status, body and warnings of one request.
-    async fn send(&self, method: Method, path: &str, content: &str, body: &Value) -> (u16, String, Vec<String>) {
-        let bytes = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
-        let request = Request::builder().method(method).uri(path).header("content-type", content).body(Body::from(bytes)).unwrap();
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        content: &str,
+        body: &Value,
+    ) -> (u16, String, Vec<String>) {
+        let bytes = if body.is_null() {
+            Vec::new()
+        } else {
+            body.to_string().into_bytes()
+        };
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("content-type", content)
+            .body(Body::from(bytes))
+            .unwrap();
         let response = self.client.send(request).await.unwrap();
         let status = response.status().as_u16();
-        let warnings = response.headers().get_all("warning").iter().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect();
+        let warnings = response
+            .headers()
+            .get_all("warning")
+            .iter()
+            .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+            .collect();
         let body = response.into_body().collect_bytes().await.unwrap();
-        (status, String::from_utf8_lossy(&body).into_owned(), warnings)
+        (
+            status,
+            String::from_utf8_lossy(&body).into_owned(),
+            warnings,
+        )
     }
 
     async fn create(&self, task: &Value, dry: bool) -> (u16, String, Vec<String>) {
         let dry = if dry { "&dryRun=All" } else { "" };
-        self.send(Method::POST, &format!("{TASKS}?fieldValidation=Strict{dry}"), "application/json", task).await
+        self.send(
+            Method::POST,
+            &format!("{TASKS}?fieldValidation=Strict{dry}"),
+            "application/json",
+            task,
+        )
+        .await
     }
 }
 
 /// The message of a Status as people read it, or the body where it is none.
 fn message(body: &str) -> String {
     let status: Value = serde_json::from_str(body).unwrap_or_default();
-    status.get("message").and_then(Value::as_str).unwrap_or(body).to_owned()
+    status
+        .get("message")
+        .and_then(Value::as_str)
+        .unwrap_or(body)
+        .to_owned()
 }
 
 fn crds() -> String {
-    workspace_root().join("config/crd").to_string_lossy().into_owned()
+    workspace_root()
+        .join("config/crd")
+        .to_string_lossy()
+        .into_owned()
 }
 
 fn fixtures() -> PathBuf {
@@ -135,24 +187,46 @@ async fn judge(server: &Server, cases: &Cases, wrong: &mut Vec<String>) -> usize
         let (status, text, _) = server.create(&patched(&base, &case.patch), true).await;
         let text = message(&text);
         if status != case.status || !text.contains(&case.message) {
-            wrong.push(format!("{rule}: should be refused with {} {:?}: {}\n  {status} {text}", case.status, case.message, case.patch));
+            wrong.push(format!(
+                "{rule}: should be refused with {} {:?}: {}\n  {status} {text}",
+                case.status, case.message, case.patch
+            ));
         }
     }
     for (index, case) in cases.update.iter().enumerate() {
         let name = format!("update-{index}-{}", rule.replace('_', "-"));
         let name = &name[..name.len().min(63)];
-        let from = if case.from.is_null() { json!({}) } else { case.from.clone() };
-        let named = with(patched(&base, &from), &json!({ "metadata": { "name": name } }));
+        let from = if case.from.is_null() {
+            json!({})
+        } else {
+            case.from.clone()
+        };
+        let named = with(
+            patched(&base, &from),
+            &json!({ "metadata": { "name": name } }),
+        );
         let (status, text, _) = server.create(&named, false).await;
         if status != 201 {
             wrong.push(format!("{rule}: the object to update was refused: {text}"));
             continue;
         }
-        let (status, text, _) = server.send(Method::PATCH, &format!("{TASKS}/{name}"), "application/merge-patch+json", &case.to).await;
+        let (status, text, _) = server
+            .send(
+                Method::PATCH,
+                &format!("{TASKS}/{name}"),
+                "application/merge-patch+json",
+                &case.to,
+            )
+            .await;
         let text = message(&text);
-        let as_said = case.message.as_ref().map_or(status == 200, |message| status == 422 && text.contains(message));
+        let as_said = case.message.as_ref().map_or(status == 200, |message| {
+            status == 422 && text.contains(message)
+        });
         if !as_said {
-            wrong.push(format!("{rule}: update should answer {:?}: {}\n  {status} {text}", case.message, case.to));
+            wrong.push(format!(
+                "{rule}: update should answer {:?}: {}\n  {status} {text}",
+                case.message, case.to
+            ));
         }
     }
     cases.accept.len() + cases.reject.len() + cases.update.len()
@@ -161,18 +235,28 @@ async fn judge(server: &Server, cases: &Cases, wrong: &mut Vec<String>) -> usize
 #[tokio::test]
 async fn the_api_server_accepts_and_refuses_what_every_rule_says() {
     let server = Server::start().await;
-    let mut files: Vec<_> = std::fs::read_dir(fixtures()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<_> = std::fs::read_dir(fixtures())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     files.sort();
     let (mut judged, mut wrong) = (0, Vec::new());
     for path in files {
         let file_name = path.file_name().unwrap().to_string_lossy().into_owned();
-        if !file_name.ends_with(".yaml") || file_name == "base.yaml" {
+        if path.extension().is_none_or(|extension| extension != "yaml") || file_name == "base.yaml"
+        {
             continue;
         }
-        let cases: Cases = serde_saphyr::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap_or_else(|error| panic!("{file_name}: {error}"));
+        let cases: Cases = serde_saphyr::from_str(&std::fs::read_to_string(&path).unwrap())
+            .unwrap_or_else(|error| panic!("{file_name}: {error}"));
         judged += judge(&server, &cases, &mut wrong).await;
     }
-    assert!(wrong.is_empty(), "{} of {judged} cases:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} of {judged} cases:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
     assert!(judged > 100, "only {judged} cases were found");
     println!("{judged} cases");
 }
@@ -180,50 +264,149 @@ async fn the_api_server_accepts_and_refuses_what_every_rule_says() {
 #[tokio::test]
 async fn the_definitions_are_applied_without_a_warning_and_read_well() {
     let server = Server::start().await;
-    let again = server.cluster.kubectl(&["apply", "--server-side", "--force-conflicts", "-k", &crds()]).await.unwrap();
-    assert!(again.is_success() && !again.stderr.contains("Warning"), "{}", again.stderr);
+    let again = server
+        .cluster
+        .kubectl(&["apply", "--server-side", "--force-conflicts", "-k", &crds()])
+        .await
+        .unwrap();
+    assert!(
+        again.is_success() && !again.stderr.contains("Warning"),
+        "{}",
+        again.stderr
+    );
 
     // The API server publishes a new kind's documentation a moment after the kind.
-    let explained = poll::until("kubectl explain to know the kind", std::time::Duration::from_mins(1), || async {
-        let output = server.cluster.kubectl(&["explain", "wht.spec.rollout.maxUnavailable"]).await.map_err(|error| error.to_string())?;
-        if output.is_success() { Ok(output) } else { Err(output.stderr) }
-    })
+    let explained = poll::until(
+        "kubectl explain to know the kind",
+        std::time::Duration::from_mins(1),
+        || async {
+            let output = server
+                .cluster
+                .kubectl(&["explain", "wht.spec.rollout.maxUnavailable"])
+                .await
+                .map_err(|error| error.to_string())?;
+            if output.is_success() {
+                Ok(output)
+            } else {
+                Err(output.stderr)
+            }
+        },
+    )
     .await
     .unwrap();
-    assert!(explained.stdout.contains("Default 1"), "{}{}", explained.stdout, explained.stderr);
-    let tree = server.cluster.kubectl(&["explain", "wht.spec", "--recursive"]).await.unwrap();
-    for field in ["mode", "runAs", "windowsBuilds", "retry", "containers", "livenessProbe"] {
-        assert!(tree.stdout.contains(field), "{field} is missing in:\n{}", tree.stdout);
+    assert!(
+        explained.stdout.contains("Default 1"),
+        "{}{}",
+        explained.stdout,
+        explained.stderr
+    );
+    let tree = server
+        .cluster
+        .kubectl(&["explain", "wht.spec", "--recursive"])
+        .await
+        .unwrap();
+    for field in [
+        "mode",
+        "runAs",
+        "windowsBuilds",
+        "retry",
+        "containers",
+        "livenessProbe",
+    ] {
+        assert!(
+            tree.stdout.contains(field),
+            "{field} is missing in:\n{}",
+            tree.stdout
+        );
     }
     assert!(!tree.stdout.contains("hostPID"));
+}
 
-    // What nobody has looked at yet is not settled, and the columns are there.
+#[tokio::test]
+async fn a_new_task_is_not_settled_and_the_columns_are_there() {
+    let server = Server::start().await;
     let (status, text, _) = server.create(&base(), false).await;
     assert_eq!(status, 201, "{text}");
     let stored: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(stored.pointer("/status/observedGeneration"), Some(&json!(-1)));
-    let listed = server.cluster.kubectl(&["get", "wht", "-o", "wide"]).await.unwrap();
+    assert_eq!(
+        stored.pointer("/status/observedGeneration"),
+        Some(&json!(-1))
+    );
+    let listed = server
+        .cluster
+        .kubectl(&["get", "wht", "-o", "wide"])
+        .await
+        .unwrap();
     let header = listed.stdout.lines().next().unwrap_or_default().to_owned();
-    for column in ["NAME", "MODE", "READY", "REASON", "DESIRED", "UPDATED", "HEALTHY", "FAILED", "UNREACHABLE", "REVISION", "MESSAGE", "AGE"] {
+    for column in [
+        "NAME",
+        "MODE",
+        "READY",
+        "REASON",
+        "DESIRED",
+        "UPDATED",
+        "HEALTHY",
+        "FAILED",
+        "UNREACHABLE",
+        "REVISION",
+        "MESSAGE",
+        "AGE",
+    ] {
         assert!(header.contains(column), "{column} is missing in: {header}");
     }
-    let selected = server.cluster.kubectl(&["get", "hostprocess", "--field-selector", "spec.mode=RunOnce", "-o", "name"]).await.unwrap();
-    assert!(selected.stdout.contains("base"), "{}{}", selected.stdout, selected.stderr);
+    let selected = server
+        .cluster
+        .kubectl(&[
+            "get",
+            "hostprocess",
+            "--field-selector",
+            "spec.mode=RunOnce",
+            "-o",
+            "name",
+        ])
+        .await
+        .unwrap();
+    assert!(
+        selected.stdout.contains("base"),
+        "{}{}",
+        selected.stdout,
+        selected.stderr
+    );
 }
 
 #[tokio::test]
 async fn two_writers_of_one_task_share_its_lists_by_key() {
     let server = Server::start().await;
     let part = |env: &str| {
-        patched(&base(), &json!({ "spec": { "template": { "spec": { "containers": [{ "name": "main", "image": "registry.example.com/main:1", "env": [{ "name": env, "value": "1" }] }] } } } }))
+        patched(
+            &base(),
+            &json!({ "spec": { "template": { "spec": { "containers": [{ "name": "main", "image": "registry.example.com/main:1", "env": [{ "name": env, "value": "1" }] }] } } } }),
+        )
     };
     for (manager, env) in [("one", "FIRST"), ("two", "SECOND")] {
         let path = format!("{TASKS}/base?fieldManager={manager}");
-        let (status, text, _) = server.send(Method::PATCH, &path, "application/apply-patch+yaml", &part(env)).await;
+        let (status, text, _) = server
+            .send(
+                Method::PATCH,
+                &path,
+                "application/apply-patch+yaml",
+                &part(env),
+            )
+            .await;
         assert!(status == 200 || status == 201, "{status} {text}");
     }
-    let (_, text, _) = server.send(Method::GET, &format!("{TASKS}/base"), "application/json", &Value::Null).await;
+    let (_, text, _) = server
+        .send(
+            Method::GET,
+            &format!("{TASKS}/base"),
+            "application/json",
+            &Value::Null,
+        )
+        .await;
     let task: Value = serde_json::from_str(&text).unwrap();
-    let env = task.pointer("/spec/template/spec/containers/0/env").and_then(Value::as_array).unwrap();
+    let env = task
+        .pointer("/spec/template/spec/containers/0/env")
+        .and_then(Value::as_array)
+        .unwrap();
     assert_eq!(env.len(), 2, "{env:?}");
 }

@@ -1,9 +1,12 @@
 //! Run-once tasks on the real control plane: exit codes, retries, the ledger, nodes that join, leave or are re-imaged.
+#![expect(clippy::unwrap_used, reason = "a failed step fails the scenario")]
 
 use std::time::Duration;
 
 use hosttask_crds::node::LedgerState;
-use hosttask_tests::bed::{BedOptions, OperatorOptions, Tasks, TestBed, condition, image, run_once, scenario, shared, with};
+use hosttask_tests::bed::{
+    BedOptions, OperatorOptions, Tasks, TestBed, condition, image, run_once, scenario, shared, with,
+};
 use hosttask_tests::cluster::ClusterOptions;
 use hosttask_tests::fleet::{FleetOptions, Script};
 use hosttask_tests::poll;
@@ -12,7 +15,7 @@ use serde_json::json;
 use tokio::sync::{Mutex, OnceCell};
 
 /// How long a step of a scenario may take on a slow machine.
-const SOON: Duration = Duration::from_secs(120);
+const SOON: Duration = Duration::from_mins(2);
 
 const SCRIPT: &str = r#"
 rules:
@@ -27,10 +30,22 @@ async fn bed() -> &'static TestBed {
     static BED: OnceCell<TestBed> = OnceCell::const_new();
     shared(&BED, || {
         let lease_interval = Some(Duration::from_secs(2));
-        let fleet = FleetOptions { nodes: 6, script: Script::parse(SCRIPT).unwrap(), lease_interval, ..FleetOptions::default() };
-        let cluster = ClusterOptions { node_monitor_grace: Duration::from_secs(12), ..ClusterOptions::default() };
+        let fleet = FleetOptions {
+            nodes: 6,
+            script: Script::parse(SCRIPT).unwrap(),
+            lease_interval,
+            ..FleetOptions::default()
+        };
+        let cluster = ClusterOptions {
+            node_monitor_grace: Duration::from_secs(12),
+            ..ClusterOptions::default()
+        };
         let operators = vec![OperatorOptions::default()];
-        BedOptions { cluster, fleet, operators }
+        BedOptions {
+            cluster,
+            fleet,
+            operators,
+        }
     })
     .await
 }
@@ -40,16 +55,28 @@ static FLEET: Mutex<()> = Mutex::const_new(());
 
 /// Everything at once, so that the scenarios about results are quick.
 fn wide(name: &str, tag: &str) -> serde_json::Value {
-    with(run_once(name, tag), &json!({ "spec": { "rollout": { "maxUnavailable": "100%" } } }))
+    with(
+        run_once(name, tag),
+        &json!({ "spec": { "rollout": { "maxUnavailable": "100%" } } }),
+    )
 }
 
 async fn nodes(bed: &TestBed) -> Vec<String> {
-    let list = Api::<k8s_openapi::api::core::v1::Node>::all(bed.client()).list(&ListParams::default()).await.unwrap();
-    list.items.into_iter().filter_map(|node| node.metadata.name).collect()
+    let list = Api::<k8s_openapi::api::core::v1::Node>::all(bed.client())
+        .list(&ListParams::default())
+        .await
+        .unwrap();
+    list.items
+        .into_iter()
+        .filter_map(|node| node.metadata.name)
+        .collect()
 }
 
 async fn complete(tasks: &Tasks, name: &str) -> hosttask_crds::WindowsHostTaskStatus {
-    tasks.wait_ready(name, "True", "AllNodesSucceeded", SOON).await.unwrap()
+    tasks
+        .wait_ready(name, "True", "AllNodesSucceeded", SOON)
+        .await
+        .unwrap()
 }
 
 #[test]
@@ -60,16 +87,40 @@ fn every_node_runs_the_task_once_and_the_ledger_outlives_the_jobs() {
         let tasks = bed.namespace("once").await.unwrap();
         tasks.apply(&wide("install", "setup:v1")).await.unwrap();
         let status = complete(&tasks, "install").await;
-        assert_eq!((status.desired_nodes, status.healthy_nodes, status.failed_nodes), (Some(6), Some(6), Some(0)));
+        assert_eq!(
+            (
+                status.desired_nodes,
+                status.healthy_nodes,
+                status.failed_nodes
+            ),
+            (Some(6), Some(6), Some(0))
+        );
         let ledger = tasks.ledger("install").await.unwrap();
         assert_eq!(ledger.len(), 6);
-        assert!(ledger.values().all(|entry| entry.state == LedgerState::Succeeded && entry.attempts == 1 && entry.exit_code == Some(0)), "{ledger:?}");
+        assert!(
+            ledger
+                .values()
+                .all(|entry| entry.state == LedgerState::Succeeded
+                    && entry.attempts == 1
+                    && entry.exit_code == Some(0)),
+            "{ledger:?}"
+        );
         // What the TTL controller does later: the Jobs go, the record stays, nothing runs again.
         let jobs = Api::<k8s_openapi::api::batch::v1::Job>::namespaced(bed.client(), "once");
-        jobs.delete_collection(&DeleteParams::background(), &ListParams::default()).await.unwrap();
+        jobs.delete_collection(&DeleteParams::background(), &ListParams::default())
+            .await
+            .unwrap();
         poll::until("the Jobs to be gone", SOON, || async {
-            let left = tasks.jobs("install").await.map_err(|error| error.to_string())?.len();
-            if left == 0 { Ok(()) } else { Err(format!("{left} left")) }
+            let left = tasks
+                .jobs("install")
+                .await
+                .map_err(|error| error.to_string())?
+                .len();
+            if left == 0 {
+                Ok(())
+            } else {
+                Err(format!("{left} left"))
+            }
         })
         .await
         .unwrap();
@@ -77,7 +128,10 @@ fn every_node_runs_the_task_once_and_the_ledger_outlives_the_jobs() {
         tasks.apply(&wide("witness", "setup:v1")).await.unwrap();
         complete(&tasks, "witness").await;
         assert!(tasks.jobs("install").await.unwrap().is_empty());
-        assert_eq!(tasks.status("install").await.unwrap().healthy_nodes, Some(6));
+        assert_eq!(
+            tasks.status("install").await.unwrap().healthy_nodes,
+            Some(6)
+        );
     });
 }
 
@@ -87,24 +141,61 @@ fn windows_exit_codes_are_understood() {
         let _alone = FLEET.lock().await;
         let bed = bed().await;
         let tasks = bed.namespace("exit-codes").await.unwrap();
-        tasks.apply(&wide("reboot", "setup:exit-3010")).await.unwrap();
+        tasks
+            .apply(&wide("reboot", "setup:exit-3010"))
+            .await
+            .unwrap();
         complete(&tasks, "reboot").await;
         let ledger = tasks.ledger("reboot").await.unwrap();
-        assert!(ledger.values().all(|entry| entry.state == LedgerState::RebootPending && entry.exit_code == Some(3010)), "{ledger:?}");
+        assert!(
+            ledger
+                .values()
+                .all(|entry| entry.state == LedgerState::RebootPending
+                    && entry.exit_code == Some(3010)),
+            "{ledger:?}"
+        );
 
-        tasks.apply(&wide("fails", "setup:exit-1603")).await.unwrap();
-        let failed = tasks.wait_ready("fails", "False", "Degraded", SOON).await.unwrap();
+        tasks
+            .apply(&wide("fails", "setup:exit-1603"))
+            .await
+            .unwrap();
+        let failed = tasks
+            .wait_ready("fails", "False", "Degraded", SOON)
+            .await
+            .unwrap();
         assert!(condition(&failed, "Stalled").is_some());
-        assert_eq!((failed.failed_nodes, failed.healthy_nodes), (Some(6), Some(0)));
+        assert_eq!(
+            (failed.failed_nodes, failed.healthy_nodes),
+            (Some(6), Some(0))
+        );
         let failure = &failed.failures[0];
-        assert_eq!((failure.reason.as_str(), failure.exit_code, failure.attempts), ("ExitCode", Some(1603), Some(2)));
-        assert!(failure.message.as_deref().unwrap().contains("fatal error during installation"), "{failure:?}");
+        assert_eq!(
+            (failure.reason.as_str(), failure.exit_code, failure.attempts),
+            ("ExitCode", Some(1603), Some(2))
+        );
+        assert!(
+            failure
+                .message
+                .as_deref()
+                .unwrap()
+                .contains("fatal error during installation"),
+            "{failure:?}"
+        );
 
-        tasks.apply(&wide("ntstatus", "setup:ntstatus")).await.unwrap();
-        let failed = tasks.wait_ready("ntstatus", "False", "Degraded", SOON).await.unwrap();
+        tasks
+            .apply(&wide("ntstatus", "setup:ntstatus"))
+            .await
+            .unwrap();
+        let failed = tasks
+            .wait_ready("ntstatus", "False", "Degraded", SOON)
+            .await
+            .unwrap();
         assert_eq!(failed.failures[0].exit_code, Some(-1_073_741_510));
 
-        let accepted = with(wide("accepted", "setup:exit-1603"), &json!({ "spec": { "job": { "exitCodes": { "success": [0, 1603] } } } }));
+        let accepted = with(
+            wide("accepted", "setup:exit-1603"),
+            &json!({ "spec": { "job": { "exitCodes": { "success": [0, 1603] } } } }),
+        );
         tasks.apply(&accepted).await.unwrap();
         complete(&tasks, "accepted").await;
     });
@@ -116,11 +207,22 @@ fn a_failed_node_is_tried_again_and_the_others_do_not_wait() {
         let _alone = FLEET.lock().await;
         let bed = bed().await;
         let tasks = bed.namespace("retries").await.unwrap();
-        tasks.apply(&run_once("install", "setup:exit-1603-first")).await.unwrap();
+        tasks
+            .apply(&run_once("install", "setup:exit-1603-first"))
+            .await
+            .unwrap();
         let status = complete(&tasks, "install").await;
-        assert!(status.failures.is_empty(), "a node that succeeded is no failure any more: {status:?}");
+        assert!(
+            status.failures.is_empty(),
+            "a node that succeeded is no failure any more: {status:?}"
+        );
         let ledger = tasks.ledger("install").await.unwrap();
-        assert!(ledger.values().all(|entry| entry.attempts == 2 && entry.state == LedgerState::Succeeded), "{ledger:?}");
+        assert!(
+            ledger
+                .values()
+                .all(|entry| entry.attempts == 2 && entry.state == LedgerState::Succeeded),
+            "{ledger:?}"
+        );
         assert_eq!(tasks.jobs("install").await.unwrap().len(), 12);
     });
 }
@@ -135,11 +237,18 @@ fn a_changed_spec_runs_again_everywhere() {
         let first = complete(&tasks, "install").await.update_revision;
         tasks.change("install", &image("setup:v2")).await.unwrap();
         tasks
-            .wait("install", "the second revision to complete", SOON, |s| s.update_revision != first && s.stable_revision == s.update_revision)
+            .wait("install", "the second revision to complete", SOON, |s| {
+                s.update_revision != first && s.stable_revision == s.update_revision
+            })
             .await
             .unwrap();
         let ledger = tasks.ledger("install").await.unwrap();
-        assert!(ledger.values().all(|entry| Some(&entry.revision) != first.as_ref()), "{ledger:?}");
+        assert!(
+            ledger
+                .values()
+                .all(|entry| Some(&entry.revision) != first.as_ref()),
+            "{ledger:?}"
+        );
         assert_eq!(tasks.jobs("install").await.unwrap().len(), 12);
     });
 }
@@ -152,26 +261,68 @@ fn nodes_that_join_or_are_reimaged_get_the_task_and_ready_stays_true() {
         let tasks = bed.namespace("churn").await.unwrap();
         tasks.apply(&wide("install", "setup:v1")).await.unwrap();
         let before = complete(&tasks, "install").await;
-        let since = condition(&before, "Ready").unwrap().last_transition_time.clone();
+        let since = condition(&before, "Ready")
+            .unwrap()
+            .last_transition_time
+            .clone();
 
         let joined = bed.fleet.add_nodes(1).await.unwrap();
-        tasks.wait("install", "the new node to finish", SOON, |s| s.healthy_nodes == Some(7)).await.unwrap();
-        assert!(tasks.ledger("install").await.unwrap().contains_key(&joined[0]));
+        tasks
+            .wait("install", "the new node to finish", SOON, |s| {
+                s.healthy_nodes == Some(7)
+            })
+            .await
+            .unwrap();
+        assert!(
+            tasks
+                .ledger("install")
+                .await
+                .unwrap()
+                .contains_key(&joined[0])
+        );
 
         let old = nodes(bed).await[0].clone();
-        bed.fleet.reimage_node(&old, Duration::ZERO, false).await.unwrap();
+        bed.fleet
+            .reimage_node(&old, Duration::ZERO, false)
+            .await
+            .unwrap();
         poll::until("the re-imaged node to run the task again", SOON, || async {
-            let jobs = tasks.jobs("install").await.map_err(|error| error.to_string())?.len();
-            let entry = tasks.ledger("install").await.map_err(|error| error.to_string())?.remove(&old);
-            if jobs == 8 && entry.as_ref().is_some_and(|e| e.state == LedgerState::Succeeded) { Ok(()) } else { Err(format!("{jobs} Jobs, {entry:?}")) }
+            let jobs = tasks
+                .jobs("install")
+                .await
+                .map_err(|error| error.to_string())?
+                .len();
+            let entry = tasks
+                .ledger("install")
+                .await
+                .map_err(|error| error.to_string())?
+                .remove(&old);
+            if jobs == 8
+                && entry
+                    .as_ref()
+                    .is_some_and(|e| e.state == LedgerState::Succeeded)
+            {
+                Ok(())
+            } else {
+                Err(format!("{jobs} Jobs, {entry:?}"))
+            }
         })
         .await
         .unwrap();
 
         bed.fleet.remove_node(&joined[0]).await.unwrap();
-        let after = tasks.wait("install", "the node to be forgotten", SOON, |s| s.desired_nodes == Some(6)).await.unwrap();
+        let after = tasks
+            .wait("install", "the node to be forgotten", SOON, |s| {
+                s.desired_nodes == Some(6)
+            })
+            .await
+            .unwrap();
         let ready = condition(&after, "Ready").unwrap();
-        assert_eq!((ready.status.as_str(), &ready.last_transition_time), ("True", &since), "Ready never flipped");
+        assert_eq!(
+            (ready.status.as_str(), &ready.last_transition_time),
+            ("True", &since),
+            "Ready never flipped"
+        );
     });
 }
 
@@ -184,19 +335,44 @@ fn a_dead_node_does_not_block_and_is_served_when_it_is_back() {
         let dead = nodes(bed).await[2].clone();
         bed.fleet.kill_node(&dead).await.unwrap();
         poll::until("the node to be seen as not ready", SOON, || async {
-            let node = Api::<k8s_openapi::api::core::v1::Node>::all(bed.client()).get(&dead).await.map_err(|error| error.to_string())?;
-            let conditions = node.status.and_then(|status| status.conditions).unwrap_or_default();
-            let ready = conditions.iter().find(|c| c.type_ == "Ready").map(|c| c.status.clone());
-            if ready.as_deref() == Some("True") { Err(format!("{ready:?}")) } else { Ok(()) }
+            let node = Api::<k8s_openapi::api::core::v1::Node>::all(bed.client())
+                .get(&dead)
+                .await
+                .map_err(|error| error.to_string())?;
+            let conditions = node
+                .status
+                .and_then(|status| status.conditions)
+                .unwrap_or_default();
+            let ready = conditions
+                .iter()
+                .find(|c| c.type_ == "Ready")
+                .map(|c| c.status.clone());
+            if ready.as_deref() == Some("True") {
+                Err(format!("{ready:?}"))
+            } else {
+                Ok(())
+            }
         })
         .await
         .unwrap();
         tasks.apply(&run_once("install", "setup:v1")).await.unwrap();
         let status = complete(&tasks, "install").await;
-        assert_eq!((status.unreachable_nodes, status.healthy_nodes, status.desired_nodes), (Some(1), Some(5), Some(6)));
+        assert_eq!(
+            (
+                status.unreachable_nodes,
+                status.healthy_nodes,
+                status.desired_nodes
+            ),
+            (Some(1), Some(5), Some(6))
+        );
         assert!(!tasks.ledger("install").await.unwrap().contains_key(&dead));
         bed.fleet.revive_node(&dead).await.unwrap();
-        tasks.wait("install", "the node to be served", SOON, |s| s.healthy_nodes == Some(6) && s.unreachable_nodes == Some(0)).await.unwrap();
+        tasks
+            .wait("install", "the node to be served", SOON, |s| {
+                s.healthy_nodes == Some(6) && s.unreachable_nodes == Some(0)
+            })
+            .await
+            .unwrap();
     });
 }
 
@@ -206,22 +382,43 @@ fn a_reboot_settles_what_asked_for_it() {
         let _alone = FLEET.lock().await;
         let bed = bed().await;
         let tasks = bed.namespace("reboot").await.unwrap();
-        tasks.apply(&wide("patch", "setup:exit-3010")).await.unwrap();
+        tasks
+            .apply(&wide("patch", "setup:exit-3010"))
+            .await
+            .unwrap();
         complete(&tasks, "patch").await;
         let node = nodes(bed).await[1].clone();
         let flag = |expected: bool| {
             let node = node.clone();
             async move {
-                let ledger = Api::<hosttask_crds::WindowsHostNode>::all(bed.client()).get(&node).await.map_err(|error| error.to_string())?;
+                let ledger = Api::<hosttask_crds::WindowsHostNode>::all(bed.client())
+                    .get(&node)
+                    .await
+                    .map_err(|error| error.to_string())?;
                 let found = ledger.status.unwrap_or_default().reboot_required;
-                if found == Some(expected) { Ok(()) } else { Err(format!("{found:?}")) }
+                if found == Some(expected) {
+                    Ok(())
+                } else {
+                    Err(format!("{found:?}"))
+                }
             }
         };
-        poll::until("the node to ask for a reboot", SOON, || flag(true)).await.unwrap();
+        poll::until("the node to ask for a reboot", SOON, || flag(true))
+            .await
+            .unwrap();
         bed.fleet.reboot_node(&node, Duration::ZERO).await.unwrap();
-        poll::until("the reboot to be seen", SOON, || flag(false)).await.unwrap();
-        assert_eq!(tasks.ledger("patch").await.unwrap()[&node].state, LedgerState::Succeeded);
-        assert_eq!(tasks.jobs("patch").await.unwrap().len(), 6, "the reboot runs nothing again");
+        poll::until("the reboot to be seen", SOON, || flag(false))
+            .await
+            .unwrap();
+        assert_eq!(
+            tasks.ledger("patch").await.unwrap()[&node].state,
+            LedgerState::Succeeded
+        );
+        assert_eq!(
+            tasks.jobs("patch").await.unwrap().len(),
+            6,
+            "the reboot runs nothing again"
+        );
     });
 }
 
@@ -231,9 +428,15 @@ fn a_job_over_its_deadline_fails_with_that_reason() {
         let _alone = FLEET.lock().await;
         let bed = bed().await;
         let tasks = bed.namespace("job-deadline").await.unwrap();
-        let task = with(wide("slow", "setup:slow"), &json!({ "spec": { "job": { "activeDeadlineSeconds": 2, "retry": { "limit": 0 } } } }));
+        let task = with(
+            wide("slow", "setup:slow"),
+            &json!({ "spec": { "job": { "activeDeadlineSeconds": 2, "retry": { "limit": 0 } } } }),
+        );
         tasks.apply(&task).await.unwrap();
-        let failed = tasks.wait_ready("slow", "False", "Degraded", SOON).await.unwrap();
+        let failed = tasks
+            .wait_ready("slow", "False", "Degraded", SOON)
+            .await
+            .unwrap();
         assert_eq!(failed.failures[0].reason, "DeadlineExceeded");
     });
 }

@@ -75,8 +75,8 @@ rules! {
         "type(self) == int ? self >= 1 : self.matches('^([1-9][0-9]?|100)%$')",
         "must be a number of nodes from 1, or a percentage from 1% to 100%; to start no node use rollout.paused";
     "progress_deadline_is_longer_than_ready" at "spec.rollout" field ".progressDeadlineSeconds":
-        "(has(self.minReadySeconds) ? self.minReadySeconds : 0) < (has(self.progressDeadlineSeconds) ? self.progressDeadlineSeconds : 1800)",
-        "must be more than minReadySeconds (without it, it is 1800), or the rollout counts as stuck before a pod can be ready; raise it";
+        "(has(self.minReadySeconds) ? self.minReadySeconds : 10) < (has(self.progressDeadlineSeconds) ? self.progressDeadlineSeconds : 1800)",
+        "must be more than minReadySeconds (defaults: 1800 and 10), or the rollout counts as stuck before a pod can be ready; raise it";
     "min_healthy_is_an_amount" at "spec.health.minHealthy":
         "type(self) == int ? self >= 0 : self.matches('^([0-9]|[1-9][0-9]|100)%$')",
         "must be a number of nodes from 0, or a percentage from 0% to 100%";

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hosttask_crds::label::{ATTEMPT, NODE, MACHINE};
+use hosttask_crds::label::{ATTEMPT, MACHINE, NODE};
 use hosttask_crds::task::Mode;
 use k8s_openapi::api::batch::v1::{
     Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnExitCodesRequirement,

@@ -1,6 +1,6 @@
 //! What the built objects must look like.
 
-use hosttask_crds::label::{APPLIED, ATTEMPT, INHERIT_USER, NODE, MACHINE, TASK_UID};
+use hosttask_crds::label::{APPLIED, ATTEMPT, INHERIT_USER, MACHINE, NODE, TASK_UID};
 use serde_json::{Value, json};
 
 use super::*;

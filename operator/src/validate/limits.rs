@@ -57,7 +57,7 @@ pub(super) struct Verdict {
 pub(super) fn rollout(rollout: &Rollout, found: &mut Found) -> Pace {
     let min_ready = seconds(
         rollout.min_ready_seconds,
-        0,
+        10,
         0..=DAY,
         "spec.rollout.minReadySeconds",
         found,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::http::{StatusCode, Uri};
+use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::Response;
 use serde_json::{Value, json};
 
@@ -16,14 +16,14 @@ const NODES: usize = 5_000;
 
 /// The running server. It ends with its runtime.
 #[derive(Debug)]
-pub struct Server {
+pub(crate) struct Server {
     /// Its address, such as `http://127.0.0.1:40000`.
-    pub url: String,
+    pub(crate) url: String,
 }
 
 impl Server {
     /// Writes a kubeconfig for it.
-    pub fn kubeconfig(&self, folder: &Path) -> Result<PathBuf, Box<dyn Error>> {
+    pub(crate) fn kubeconfig(&self, folder: &Path) -> Result<PathBuf, Box<dyn Error>> {
         let path = folder.join("replay.kubeconfig");
         let config = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "replay",
@@ -37,7 +37,7 @@ impl Server {
 }
 
 /// Serves a fleet with so many pods on a free port.
-pub async fn serve(pods: usize) -> Result<Server, Box<dyn Error>> {
+pub(crate) async fn serve(pods: usize) -> Result<Server, Box<dyn Error>> {
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await?;
     let url = format!("http://{}", listener.local_addr()?);
     let pods = Arc::new(pods);
@@ -50,7 +50,9 @@ pub async fn serve(pods: usize) -> Result<Server, Box<dyn Error>> {
 }
 
 fn parameter<'a>(uri: &'a Uri, name: &str) -> Option<&'a str> {
-    uri.query()?.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+    uri.query()?
+        .split('&')
+        .find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
 }
 
 fn answer(uri: &Uri, pods: usize) -> Response {
@@ -60,17 +62,28 @@ fn answer(uri: &Uri, pods: usize) -> Response {
     if parameter(uri, "watch").is_some_and(|value| value != "false") {
         return quiet_watch();
     }
-    let (kind, total, make): (&str, usize, fn(usize) -> Value) = match uri.path().rsplit('/').next() {
+    let (kind, total, make): (&str, usize, fn(usize) -> Value) = match uri.path().rsplit('/').next()
+    {
         Some("pods") => ("Pod", pods, pod),
         Some("nodes") => ("Node", NODES, node),
         _ => ("", 0, pod),
     };
-    let start = parameter(uri, "continue").and_then(|token| token.parse().ok()).unwrap_or(0);
-    let limit = parameter(uri, "limit").and_then(|limit| limit.parse().ok()).unwrap_or(total);
+    let start = parameter(uri, "continue")
+        .and_then(|token| token.parse().ok())
+        .unwrap_or(0);
+    let limit = parameter(uri, "limit")
+        .and_then(|limit| limit.parse().ok())
+        .unwrap_or(total);
     let end = (start + limit).min(total);
-    let next = if end < total { end.to_string() } else { String::new() };
+    let next = if end < total {
+        end.to_string()
+    } else {
+        String::new()
+    };
     let items: Vec<Value> = (start..end).map(make).collect();
-    reply(&json!({ "apiVersion": "v1", "kind": format!("{kind}List"), "metadata": { "resourceVersion": "1000", "continue": next }, "items": items }))
+    reply(
+        &json!({ "apiVersion": "v1", "kind": format!("{kind}List"), "metadata": { "resourceVersion": "1000", "continue": next }, "items": items }),
+    )
 }
 
 fn reply(value: &Value) -> Response {
@@ -80,7 +93,9 @@ fn reply(value: &Value) -> Response {
 fn respond(body: Body) -> Response {
     let mut response = Response::new(body);
     *response.status_mut() = StatusCode::OK;
-    response.headers_mut().insert("content-type", axum::http::HeaderValue::from_static("application/json"));
+    response
+        .headers_mut()
+        .insert("content-type", HeaderValue::from_static("application/json"));
     response
 }
 
@@ -124,7 +139,15 @@ fn pod(index: usize) -> Value {
     let (task, node) = (index / NODES, index % NODES);
     let name = format!("task-{task:02}-{index:05x}");
     let env: Vec<Value> = (0..8).map(|n| json!({ "name": format!("SETTING_{n}"), "value": format!("value of setting {n} on the node") })).collect();
+    let kinds = [
+        "PodReadyToStartContainers",
+        "Initialized",
+        "Ready",
+        "ContainersReady",
+        "PodScheduled",
+    ];
     let condition = |kind: &str| json!({ "type": kind, "status": "True", "lastProbeTime": null, "lastTransitionTime": "2026-11-22T10:00:05Z", "observedGeneration": 1 });
+    let conditions = kinds.map(condition);
     json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {
@@ -147,7 +170,7 @@ fn pod(index: usize) -> Value {
         },
         "status": {
             "phase": "Running", "hostIP": "10.1.2.3", "podIP": "10.1.2.3", "podIPs": [{ "ip": "10.1.2.3" }], "startTime": "2026-11-22T10:00:01Z", "qosClass": "Burstable",
-            "conditions": ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"].map(condition),
+            "conditions": conditions,
             "containerStatuses": [{ "name": "main", "ready": true, "started": true, "restartCount": 0, "image": "registry.example.com/agents/agent:1.2.3", "imageID": format!("registry.example.com/agents/agent@sha256:{:064x}", 7), "containerID": format!("containerd://{index:064x}"), "state": { "running": { "startedAt": "2026-11-22T10:00:05Z" } }, "lastState": {} }],
         },
     })

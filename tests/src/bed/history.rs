@@ -57,7 +57,10 @@ impl History {
             let mut events = std::pin::pin!(watcher::watcher(api, config));
             while let Some(event) = events.next().await {
                 let Ok(event) = event else { continue };
-                shared.lock().unwrap_or_else(PoisonError::into_inner).take(event, nodes);
+                shared
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .take(event, nodes);
             }
         });
         Self { state, watch }
@@ -66,7 +69,10 @@ impl History {
     /// What was seen so far.
     pub fn samples(&self) -> Samples {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        Samples { pods_seen: state.seen.len(), ..state.samples.clone() }
+        Samples {
+            pods_seen: state.seen.len(),
+            ..state.samples.clone()
+        }
     }
 }
 
@@ -86,7 +92,8 @@ impl State {
                 self.sample(nodes);
             }
             Event::Delete(pod) => {
-                self.rows.remove(pod.metadata.uid.as_deref().unwrap_or_default());
+                self.rows
+                    .remove(pod.metadata.uid.as_deref().unwrap_or_default());
                 self.sample(nodes);
             }
             Event::InitDone => self.sample(nodes),
@@ -99,24 +106,51 @@ impl State {
         let ready = status
             .and_then(|status| status.conditions.as_ref())
             .is_some_and(|all| all.iter().any(|c| c.type_ == "Ready" && c.status == "True"));
-        let ended = matches!(status.and_then(|status| status.phase.as_deref()), Some("Succeeded" | "Failed"));
+        let ended = matches!(
+            status.and_then(|status| status.phase.as_deref()),
+            Some("Succeeded" | "Failed")
+        );
         let live = pod.metadata.deletion_timestamp.is_none() && !ended;
-        let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone()).unwrap_or_default();
+        let node = pod
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.node_name.clone())
+            .unwrap_or_default();
         self.seen.insert(uid.clone());
-        self.rows.insert(uid, Row { node, ready: ready && live, live });
+        self.rows.insert(
+            uid,
+            Row {
+                node,
+                ready: ready && live,
+                live,
+            },
+        );
     }
 
     fn sample(&mut self, nodes: usize) {
-        let ready: BTreeSet<String> = self.rows.values().filter(|row| row.ready).map(|row| row.node.clone()).collect();
+        let ready: BTreeSet<String> = self
+            .rows
+            .values()
+            .filter(|row| row.ready)
+            .map(|row| row.node.clone())
+            .collect();
         let mut live = BTreeMap::<&str, usize>::new();
-        for row in self.rows.values().filter(|row| row.live && !row.node.is_empty()) {
+        for row in self
+            .rows
+            .values()
+            .filter(|row| row.live && !row.node.is_empty())
+        {
             *live.entry(&row.node).or_default() += 1;
         }
         let samples = &mut self.samples;
-        samples.most_live_pods_on_a_node = samples.most_live_pods_on_a_node.max(live.values().copied().max().unwrap_or(0));
+        samples.most_live_pods_on_a_node = samples
+            .most_live_pods_on_a_node
+            .max(live.values().copied().max().unwrap_or(0));
         samples.was_complete |= ready.len() >= nodes;
         if samples.was_complete {
-            samples.most_unavailable = samples.most_unavailable.max(nodes.saturating_sub(ready.len()));
+            samples.most_unavailable = samples
+                .most_unavailable
+                .max(nodes.saturating_sub(ready.len()));
         }
         samples.ready_nodes = ready;
     }

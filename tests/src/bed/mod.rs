@@ -76,7 +76,11 @@ pub fn runtime() -> &'static tokio::runtime::Runtime {
     static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
     RUNTIME.get_or_init(|| {
         #[expect(clippy::expect_used, reason = "without a runtime no scenario can run")]
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("start the runtime")
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .expect("start the runtime")
     })
 }
 
@@ -92,11 +96,16 @@ static HOOK: std::sync::Once = std::sync::Once::new();
 ///
 /// # Panics
 /// It does not start.
-pub async fn shared(cell: &'static tokio::sync::OnceCell<TestBed>, options: impl FnOnce() -> BedOptions) -> &'static TestBed {
+pub async fn shared(
+    cell: &'static tokio::sync::OnceCell<TestBed>,
+    options: impl FnOnce() -> BedOptions,
+) -> &'static TestBed {
     let bed = cell
         .get_or_init(|| async {
             #[expect(clippy::panic, reason = "no scenario of the suite can run without it")]
-            TestBed::start(options()).await.unwrap_or_else(|error| panic!("the test bed did not start: {}", describe(&error)))
+            TestBed::start(options())
+                .await
+                .unwrap_or_else(|error| panic!("the test bed did not start: {}", describe(&error)))
         })
         .await;
     HOOK.call_once(|| {
@@ -126,7 +135,9 @@ impl TestBed {
     pub async fn start(options: BedOptions) -> Result<Self, BedError> {
         let cluster = LocalCluster::start(options.cluster).await?;
         operator::install(&cluster).await?;
-        let fleet = Fleet::start(cluster.client(), options.fleet).await.map_err(|error| BedError::Fleet(error.to_string()))?;
+        let fleet = Fleet::start(cluster.client(), options.fleet)
+            .await
+            .map_err(|error| BedError::Fleet(error.to_string()))?;
         let mut operators = Vec::new();
         for each in options.operators {
             operators.push(OperatorProcess::start(&cluster, each).await?);
@@ -134,7 +145,11 @@ impl TestBed {
         for each in &operators {
             each.ready().await?;
         }
-        Ok(Self { cluster, fleet, operators: Mutex::new(operators) })
+        Ok(Self {
+            cluster,
+            fleet,
+            operators: Mutex::new(operators),
+        })
     }
 
     /// A client with all rights.
@@ -146,7 +161,10 @@ impl TestBed {
     pub async fn add_operator(&self, options: OperatorOptions) -> Result<(), BedError> {
         let operator = OperatorProcess::start(&self.cluster, options).await?;
         operator.ready().await?;
-        self.operators.lock().unwrap_or_else(PoisonError::into_inner).push(operator);
+        self.operators
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(operator);
         Ok(())
     }
 
@@ -157,15 +175,25 @@ impl TestBed {
 
     /// Creates a namespace with the given Pod Security level and gives access to its tasks.
     pub async fn namespace_with_level(&self, name: &str, level: &str) -> Result<Tasks, BedError> {
-        let labels = [("pod-security.kubernetes.io/enforce".to_owned(), level.to_owned())];
+        let labels = [(
+            "pod-security.kubernetes.io/enforce".to_owned(),
+            level.to_owned(),
+        )];
         let namespace = Namespace {
-            metadata: ObjectMeta { name: Some(name.to_owned()), labels: Some(labels.into()), ..ObjectMeta::default() },
+            metadata: ObjectMeta {
+                name: Some(name.to_owned()),
+                labels: Some(labels.into()),
+                ..ObjectMeta::default()
+            },
             ..Namespace::default()
         };
         Api::all(self.client())
             .create(&PostParams::default(), &namespace)
             .await
-            .map_err(|source| BedError::Request { what: format!("create namespace {name}"), source })?;
+            .map_err(|source| BedError::Request {
+                what: format!("create namespace {name}"),
+                source,
+            })?;
         Ok(Tasks::new(self.client(), name))
     }
 }

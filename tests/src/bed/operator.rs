@@ -40,7 +40,9 @@ pub enum OperatorError {
         message: String,
     },
     /// The operator has not been built.
-    #[error("found no hosttask-operator beside {beside}; build it: cargo build -p hosttask-operator")]
+    #[error(
+        "found no hosttask-operator beside {beside}; build it: cargo build -p hosttask-operator"
+    )]
     Missing {
         /// The binary that runs now.
         beside: String,
@@ -93,22 +95,36 @@ pub struct Endpoint {
 pub(super) async fn install(cluster: &LocalCluster) -> Result<(), OperatorError> {
     let folder = workspace_root().join("config/default");
     let folder = folder.to_string_lossy();
-    let output = cluster.kubectl(&["apply", "--server-side", "-k", &folder]).await?;
+    let output = cluster
+        .kubectl(&["apply", "--server-side", "-k", &folder])
+        .await?;
     if output.is_success() {
         return Ok(());
     }
-    Err(OperatorError::Install { what: folder.into_owned(), message: output.stderr })
+    Err(OperatorError::Install {
+        what: folder.into_owned(),
+        message: output.stderr,
+    })
 }
 
 impl OperatorProcess {
     /// Starts one replica with leader election, as the Deployment does.
-    pub async fn start(cluster: &LocalCluster, options: OperatorOptions) -> Result<Self, OperatorError> {
-        let kubeconfig = cluster.service_account_kubeconfig(NAMESPACE, SERVICE_ACCOUNT).await?;
+    pub async fn start(
+        cluster: &LocalCluster,
+        options: OperatorOptions,
+    ) -> Result<Self, OperatorError> {
+        let kubeconfig = cluster
+            .service_account_kubeconfig(NAMESPACE, SERVICE_ACCOUNT)
+            .await?;
         Self::start_with(&kubeconfig, cluster.dir(), options)
     }
 
     /// Starts one replica against the API server of a kubeconfig; its log goes to `folder`.
-    pub fn start_with(kubeconfig: &Path, folder: &Path, options: OperatorOptions) -> Result<Self, OperatorError> {
+    pub fn start_with(
+        kubeconfig: &Path,
+        folder: &Path,
+        options: OperatorOptions,
+    ) -> Result<Self, OperatorError> {
         let (health, metrics) = (free_port()?, free_port()?);
         let mut args = vec![
             "--leader-elect".to_owned(),
@@ -121,15 +137,29 @@ impl OperatorProcess {
         command.args(args).env("KUBECONFIG", kubeconfig);
         let process = Supervised::start(&format!("hosttask-operator-{health}"), &command, folder)?;
         let log = process.log().to_owned();
-        Ok(Self { process, log, endpoint: Endpoint { health, metrics } })
+        Ok(Self {
+            process,
+            log,
+            endpoint: Endpoint { health, metrics },
+        })
     }
 
     /// Waits until `/readyz` answers 200.
     pub async fn ready(&self) -> Result<(), OperatorError> {
-        let answers = poll::until("the operator to be ready", Duration::from_mins(1), || async {
-            let (code, body) = get(self.endpoint.health, "/readyz").await.map_err(|error| error.to_string())?;
-            if code == 200 { Ok(()) } else { Err(format!("{code}: {body}")) }
-        });
+        let answers = poll::until(
+            "the operator to be ready",
+            Duration::from_mins(1),
+            || async {
+                let (code, body) = get(self.endpoint.health, "/readyz")
+                    .await
+                    .map_err(|error| error.to_string())?;
+                if code == 200 {
+                    Ok(())
+                } else {
+                    Err(format!("{code}: {body}"))
+                }
+            },
+        );
         let log = || self.log.display().to_string();
         tokio::select! {
             ready = answers => ready.map_err(|source| OperatorError::NotReady { log: log(), source }),
@@ -162,24 +192,42 @@ impl Endpoint {
     /// The metrics now.
     pub async fn metrics(&self) -> std::io::Result<Metrics> {
         let (_, body) = get(self.metrics, "/metrics").await?;
-        let samples = body.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
-            let (name, value) = line.rsplit_once(' ')?;
-            Some((name.to_owned(), value.parse().ok()?))
-        });
+        let samples = body
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .filter_map(|line| {
+                let (name, value) = line.rsplit_once(' ')?;
+                Some((name.to_owned(), value.parse().ok()?))
+            });
         Ok(samples.collect())
     }
 
     /// Whether this replica says it leads.
     pub async fn leads(&self) -> bool {
-        self.metrics().await.is_ok_and(|all| all.iter().any(|(name, value)| name.starts_with("leader_election_master_status") && *value > 0.5))
+        self.metrics().await.is_ok_and(|all| {
+            all.iter().any(|(name, value)| {
+                name.starts_with("leader_election_master_status") && *value > 0.5
+            })
+        })
     }
 }
 
 /// The operator's binary, built into the folder this program runs from, or one above (test binaries are in `deps`).
 fn binary() -> Result<PathBuf, OperatorError> {
     let current = std::env::current_exe().map_err(OperatorError::Executable)?;
-    let found = current.ancestors().skip(1).take(2).map(|folder| folder.join("hosttask-operator")).find(|path| path.is_file());
-    found.ok_or_else(|| OperatorError::Missing { beside: current.parent().unwrap_or_else(|| Path::new("/")).display().to_string() })
+    let found = current
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(|folder| folder.join("hosttask-operator"))
+        .find(|path| path.is_file());
+    found.ok_or_else(|| OperatorError::Missing {
+        beside: current
+            .parent()
+            .unwrap_or_else(|| Path::new("/"))
+            .display()
+            .to_string(),
+    })
 }
 
 /// A port that was free a moment ago.
@@ -196,7 +244,11 @@ async fn get(port: u16, path: &str) -> std::io::Result<(u16, String)> {
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await?;
     let answer = String::from_utf8_lossy(&answer);
-    let code = answer.split_whitespace().nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
+    let code = answer
+        .split_whitespace()
+        .nth(1)
+        .and_then(|code| code.parse().ok())
+        .unwrap_or(0);
     let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
     Ok((code, body.to_owned()))
 }

@@ -1,5 +1,9 @@
 //! `cargo demo`: the main job on this machine, from `kubectl apply` to a settled fleet, with live progress.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this program talks to a person")]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this program talks to a person"
+)]
 
 use std::process::ExitCode;
 
@@ -9,7 +13,10 @@ use hosttask_tests::demo::{self, Options};
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("demo: failed to start: {error}");

@@ -102,14 +102,35 @@ rules:
 /// What could not be started, or what ended in another way than it should.
 pub async fn run(options: &Options, say: &mut dyn FnMut(&str)) -> Result<(), DemoError> {
     let start = Instant::now();
-    say(&format!("Starting a Kubernetes control plane and {} simulated Windows nodes", options.nodes));
+    say(&format!(
+        "Starting a Kubernetes control plane and {} simulated Windows nodes",
+        options.nodes
+    ));
     let nodes = usize::try_from(options.nodes).unwrap_or(usize::MAX);
-    let fleet = FleetOptions { nodes, seed: options.seed, ..FleetOptions::default() };
+    let fleet = FleetOptions {
+        nodes,
+        seed: options.seed,
+        ..FleetOptions::default()
+    };
     let operators = vec![OperatorOptions::default()];
-    let bed = TestBed::start(BedOptions { cluster: ClusterOptions::default(), fleet, operators }).await?;
-    bed.fleet.set_script(Script::parse(&script(bed.fleet.nodes()))?).await?;
-    say(&format!("Ready after {:.0} s: control plane, nodes, config/default, operator", start.elapsed().as_secs_f32()));
-    for each in ["tests/fixtures/cluster", "config/recipes", "tests/fixtures/demo"] {
+    let bed = TestBed::start(BedOptions {
+        cluster: ClusterOptions::default(),
+        fleet,
+        operators,
+    })
+    .await?;
+    bed.fleet
+        .set_script(Script::parse(&script(bed.fleet.nodes()))?)
+        .await?;
+    say(&format!(
+        "Ready after {:.0} s: control plane, nodes, config/default, operator",
+        start.elapsed().as_secs_f32()
+    ));
+    for each in [
+        "tests/fixtures/cluster",
+        "config/recipes",
+        "tests/fixtures/demo",
+    ] {
         apply(&bed, each, say).await?;
     }
     let outcome = follow(&bed, options, say).await;
@@ -121,14 +142,29 @@ pub async fn run(options: &Options, say: &mut dyn FnMut(&str)) -> Result<(), Dem
     }
     if outcome.is_err() {
         bed.cluster.keep();
-        say(&format!("The logs are kept in {}", bed.cluster.dir().display()));
+        say(&format!(
+            "The logs are kept in {}",
+            bed.cluster.dir().display()
+        ));
     }
     if options.keep {
         say("");
         say("Everything is left running until Ctrl-C. In another terminal:");
-        say(&format!("export KUBECONFIG={}", bed.cluster.kubeconfig().display()));
-        say(&format!("export PATH={}:$PATH   # kubectl", bed.cluster.kubectl_path().parent().unwrap_or_else(|| std::path::Path::new("/")).display()));
-        tokio::signal::ctrl_c().await.map_err(|_| DemoError::Interrupted)?;
+        say(&format!(
+            "export KUBECONFIG={}",
+            bed.cluster.kubeconfig().display()
+        ));
+        say(&format!(
+            "export PATH={}:$PATH   # kubectl",
+            bed.cluster
+                .kubectl_path()
+                .parent()
+                .unwrap_or_else(|| std::path::Path::new("/"))
+                .display()
+        ));
+        tokio::signal::ctrl_c()
+            .await
+            .map_err(|_| DemoError::Interrupted)?;
         return outcome.and(Err(DemoError::Interrupted));
     }
     outcome
@@ -147,11 +183,18 @@ async fn apply(bed: &TestBed, folder: &str, say: &mut dyn FnMut(&str)) -> Result
     if output.is_success() {
         return Ok(());
     }
-    Err(DemoError::Refused { command: format!("apply -k {folder}"), message: output.stderr })
+    Err(DemoError::Refused {
+        command: format!("apply -k {folder}"),
+        message: output.stderr,
+    })
 }
 
 /// Shows the tasks until all have settled, and judges how they ended.
-async fn follow(bed: &TestBed, options: &Options, say: &mut dyn FnMut(&str)) -> Result<(), DemoError> {
+async fn follow(
+    bed: &TestBed,
+    options: &Options,
+    say: &mut dyn FnMut(&str),
+) -> Result<(), DemoError> {
     let api = Api::<WindowsHostTask>::all(bed.client());
     let limit = Duration::from_secs(options.timeout);
     let start = Instant::now();
@@ -186,7 +229,8 @@ fn judge(tasks: &[WindowsHostTask], nodes: i32) -> Result<(), DemoError> {
     let mut problems = Vec::new();
     for (namespace, name, reason, failed) in EXPECTED {
         let found = tasks.iter().find(|task| {
-            task.metadata.namespace.as_deref() == Some(namespace) && task.metadata.name.as_deref() == Some(name)
+            task.metadata.namespace.as_deref() == Some(namespace)
+                && task.metadata.name.as_deref() == Some(name)
         });
         let Some(task) = found else {
             problems.push(format!("{namespace}/{name} does not exist"));
@@ -194,11 +238,23 @@ fn judge(tasks: &[WindowsHostTask], nodes: i32) -> Result<(), DemoError> {
         };
         let status = status(task);
         let ready = condition(&status, "Ready");
-        let counts = (status.desired_nodes, status.healthy_nodes, status.failed_nodes);
-        if ready.is_none_or(|c| c.status != "True" || c.reason != reason) || counts != (Some(nodes), Some(nodes - failed), Some(failed)) {
+        let counts = (
+            status.desired_nodes,
+            status.healthy_nodes,
+            status.failed_nodes,
+        );
+        if ready.is_none_or(|c| c.status != "True" || c.reason != reason)
+            || counts != (Some(nodes), Some(nodes - failed), Some(failed))
+        {
             let message = ready.map_or("no condition", |c| c.message.as_str());
-            problems.push(format!("{namespace}/{name} should be {reason} with {failed} failed nodes: {message}"));
+            problems.push(format!(
+                "{namespace}/{name} should be {reason} with {failed} failed nodes: {message}"
+            ));
         }
     }
-    if problems.is_empty() { Ok(()) } else { Err(DemoError::Unexpected(problems)) }
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(DemoError::Unexpected(problems))
+    }
 }

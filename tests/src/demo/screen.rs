@@ -19,11 +19,20 @@ pub(super) struct Screen {
 impl Screen {
     /// A table in place if `terminal`, else log lines.
     pub(super) fn new(terminal: bool) -> Self {
-        Self { terminal, lines: 0, last: BTreeMap::new() }
+        Self {
+            terminal,
+            lines: 0,
+            last: BTreeMap::new(),
+        }
     }
 
     /// Shows the tasks as they are.
-    pub(super) fn show(&mut self, tasks: &[WindowsHostTask], elapsed: Duration, say: &mut dyn FnMut(&str)) {
+    pub(super) fn show(
+        &mut self,
+        tasks: &[WindowsHostTask],
+        elapsed: Duration,
+        say: &mut dyn FnMut(&str),
+    ) {
         if self.terminal {
             self.draw(tasks, elapsed, say);
         } else {
@@ -34,13 +43,22 @@ impl Screen {
     fn draw(&mut self, tasks: &[WindowsHostTask], elapsed: Duration, say: &mut dyn FnMut(&str)) {
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
-        table.set_header(["TASK", "MODE", "READY", "PROGRESS", "HEALTHY", "FAILED", "WAITING", "REASON"]);
+        table.set_header([
+            "TASK", "MODE", "READY", "PROGRESS", "HEALTHY", "FAILED", "WAITING", "REASON",
+        ]);
         for task in tasks {
             table.add_row(row(task));
         }
         let text = format!("{table}\n{:>4.0} s", elapsed.as_secs_f32());
-        let up = if self.lines > 0 { format!("\x1b[{}A", self.lines) } else { String::new() };
-        let cleared: Vec<String> = text.lines().map(|line| format!("\x1b[2K{}", line.trim_end())).collect();
+        let up = if self.lines > 0 {
+            format!("\x1b[{}A", self.lines)
+        } else {
+            String::new()
+        };
+        let cleared: Vec<String> = text
+            .lines()
+            .map(|line| format!("\x1b[2K{}", line.trim_end()))
+            .collect();
         say(&format!("{up}{}", cleared.join("\n")));
         self.lines = cleared.len();
     }
@@ -48,7 +66,9 @@ impl Screen {
     fn log(&mut self, tasks: &[WindowsHostTask], elapsed: Duration, say: &mut dyn FnMut(&str)) {
         for task in tasks {
             let [name, mode, ready, progress, healthy, failed, _, reason] = row(task);
-            let line = format!("{name} ({mode}): {reason}, {progress} updated, {healthy} healthy, {failed} failed, Ready={ready}");
+            let line = format!(
+                "{name} ({mode}): {reason}, {progress} updated, {healthy} healthy, {failed} failed, Ready={ready}"
+            );
             if self.last.get(&name) != Some(&line) {
                 say(&format!("{:>6.1} s  {line}", elapsed.as_secs_f32()));
                 self.last.insert(name, line);
@@ -62,7 +82,11 @@ fn bar(done: i32, all: i32) -> String {
     const WIDTH: i32 = 12;
     let filled = if all > 0 { done * WIDTH / all } else { 0 };
     let part = |sign: &str, count: i32| sign.repeat(usize::try_from(count).unwrap_or(0));
-    format!("{}{} {done}/{all}", part("█", filled), part("░", WIDTH - filled))
+    format!(
+        "{}{} {done}/{all}",
+        part("█", filled),
+        part("░", WIDTH - filled)
+    )
 }
 
 fn row(task: &WindowsHostTask) -> [String; 8] {
@@ -70,13 +94,21 @@ fn row(task: &WindowsHostTask) -> [String; 8] {
     let ready = condition(&status, "Ready");
     let count = |value: Option<i32>| value.unwrap_or(0);
     [
-        format!("{}/{}", task.metadata.namespace.as_deref().unwrap_or_default(), task.metadata.name.as_deref().unwrap_or_default()),
+        format!(
+            "{}/{}",
+            task.metadata.namespace.as_deref().unwrap_or_default(),
+            task.metadata.name.as_deref().unwrap_or_default()
+        ),
         format!("{:?}", task.spec.mode),
         ready.map_or_else(|| "-".to_owned(), |c| c.status.clone()),
         bar(count(status.updated_nodes), count(status.desired_nodes)),
         count(status.healthy_nodes).to_string(),
         count(status.failed_nodes).to_string(),
-        status.wave.as_ref().and_then(|wave| wave.waiting).map_or_else(|| "-".to_owned(), |waiting| format!("{waiting:?}")),
+        status
+            .wave
+            .as_ref()
+            .and_then(|wave| wave.waiting)
+            .map_or_else(|| "-".to_owned(), |waiting| format!("{waiting:?}")),
         ready.map_or_else(|| "Pending".to_owned(), |c| c.reason.clone()),
     ]
 }

@@ -117,7 +117,10 @@ async fn an_event_that_is_cut_off_is_read_again_by_the_next_watch() {
     for then in [Then::Close, Then::Break] {
         let server = Server::scripted(vec![
             page(10, "", &[pod(1, 1)]),
-            Reply::Text(line[..line.len() / 2].to_owned(), then),
+            Reply::Text(
+                format!("{}\n{}", bookmark(10), &line[..line.len() / 2]),
+                then,
+            ),
             Reply::Events(vec![event("ADDED", &pod(2, 11))], Then::Hang),
         ]);
         let mut bench = Bench::pods(&server);

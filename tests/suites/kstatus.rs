@@ -1,5 +1,9 @@
 //! What Flux and Helm 4 read: the real kstatus library on our tasks in every state of the table of conditions.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed step fails the scenario")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a failed step fails the scenario"
+)]
 
 use std::time::Duration;
 

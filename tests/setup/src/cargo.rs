@@ -2,7 +2,10 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::{fs, io};
+
+use crate::tools::WINDOWS;
 
 /// The root of the repository.
 pub(crate) fn root() -> PathBuf {
@@ -24,4 +27,39 @@ pub(crate) fn cargo() -> Command {
         .current_dir(root())
         .env("CARGO_TARGET_DIR", target_dir());
     command
+}
+
+/// The packages of this repository.
+const PACKAGES: [&str; 5] = [
+    "hosttask-crds",
+    "hosttask-operator",
+    "hosttask-node-runtime",
+    "hosttask-tests",
+    "hosttask-setup",
+];
+
+/// Makes sure that nothing in the shared target folder was built from another checkout.
+///
+/// Cargo names what it builds by the package's place within its workspace and judges its age by the sources' times, so
+/// it takes an artifact of a newer clone for one of this, older one. The dependencies are the same and stay.
+pub(crate) fn claim_target_dir() -> io::Result<()> {
+    let mark = target_dir().join("checkout");
+    let here = root().canonicalize()?;
+    let here = here.as_os_str().as_encoded_bytes();
+    if fs::read(&mark).is_ok_and(|last| last == here) {
+        return Ok(());
+    }
+    if target_dir().is_dir() {
+        for variant in [&[][..], &["--release"], &["--target", WINDOWS]] {
+            let mut clean = cargo();
+            clean.args(["clean", "--quiet", "--locked"]).args(variant);
+            for package in PACKAGES {
+                clean.args(["--package", package]);
+            }
+            // A variant that was never built, or a target that is not installed yet, has nothing to remove.
+            clean.stdout(Stdio::null()).stderr(Stdio::null()).status()?;
+        }
+    }
+    fs::create_dir_all(target_dir())?;
+    fs::write(&mark, here)
 }

@@ -17,8 +17,16 @@ pub(crate) fn run(arguments: &[OsString]) -> ExitCode {
         crate::complain(&error);
         return ExitCode::from(error.exit_code());
     }
+    if let Err(error) = cargo::claim_target_dir() {
+        crate::complain(&error);
+        return ExitCode::FAILURE;
+    }
+    if !only_help {
+        eprintln!("building the operator and the bench: a few minutes the first time");
+    }
     let built = cargo::cargo()
-        .args(["build", "--quiet", "--locked", "--bins"])
+        .args(["build", "--locked", "--bins"])
+        .args(only_help.then_some("--quiet"))
         .args([
             "--package",
             "hosttask-operator",

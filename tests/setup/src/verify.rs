@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use crate::cargo;
 use crate::part::{Count, NotSetUp, Part, Session};
 use crate::parts;
 
@@ -73,6 +74,13 @@ fn run_all(chosen: &[&Part]) -> ExitCode {
     let logs = hosttask_setup::cache_dir().join("verify");
     if let Err(error) = fs::create_dir_all(&logs) {
         eprintln!("error: failed to create {}: {error}", logs.display());
+        return ExitCode::FAILURE;
+    }
+    if let Err(error) = cargo::claim_target_dir() {
+        eprintln!(
+            "error: failed to prepare {}: {error}",
+            cargo::target_dir().display()
+        );
         return ExitCode::FAILURE;
     }
     let mut total = Count::default();

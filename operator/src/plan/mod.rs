@@ -19,12 +19,15 @@ use serde::Serialize;
 use std::time::Duration;
 
 use crate::desired::Desired;
-use crate::observed::Observed;
+use crate::observed::{DaemonSetView, Observed};
 use crate::status::{self, Facts, Phase};
 use crate::validate::Problem;
 pub(crate) use budget::needed;
 use revisions::Revisions;
 use tally::Tally;
+
+/// How often a name that somebody else holds is looked at again.
+const CONFLICT: Duration = Duration::from_secs(30);
 
 /// Everything one pass will do, in order, and what it will report. Plain data: no client, no clock, no randomness.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -149,6 +152,10 @@ pub fn plan(desired: &Desired, observed: &Observed, now: Timestamp) -> Plan {
     )
     .unwrap_or(phase);
     let mut wake = tally.wake;
+    if matches!(observed.daemon_set, DaemonSetView::Foreign(_)) {
+        // What is somebody else's carries no label of ours: no watch shows that it went.
+        wake.at(now.saturating_add(CONFLICT).unwrap_or(now));
+    }
     let creates_revision = desired.mode == Mode::RunOnce
         && actions
             .iter()
@@ -209,9 +216,7 @@ fn block(
             true,
         ));
     }
-    if let (Mode::Daemon, crate::observed::DaemonSetView::Foreign(owner)) =
-        (desired.mode, &observed.daemon_set)
-    {
+    if let (Mode::Daemon, DaemonSetView::Foreign(owner)) = (desired.mode, &observed.daemon_set) {
         let name = crate::revision::daemon_set_name(&desired.key.name);
         let message = format!(
             "DaemonSet {name} exists and is not controlled by this task ({owner}); delete it or give the task another name"

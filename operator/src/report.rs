@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use crate::desired::TaskKey;
 
 /// The shortest time between two writes of a status that differ in counters only.
-pub const DEBOUNCE: Duration = Duration::from_secs(2);
+pub const DEBOUNCE: Duration = Duration::from_secs(5);
 
 /// The status could not be written.
 #[expect(

@@ -1,4 +1,6 @@
 //! The local control plane keeps its promises to the suites.
+//!
+//! Longer than 400 lines: what the bench promises is one list, read from top to bottom.
 #![expect(
     clippy::unwrap_used,
     reason = "a test fails by a panic, in its helpers too"

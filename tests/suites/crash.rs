@@ -137,6 +137,10 @@ fn when_the_leader_is_killed_the_standby_takes_over_and_the_budget_holds() {
             .await
             .unwrap();
         assert!(
+            history.samples().was_complete,
+            "the witness saw the whole fleet"
+        );
+        assert!(
             history.samples().most_unavailable <= 1,
             "{:?}",
             history.samples()
@@ -274,6 +278,7 @@ fn an_operator_killed_after_any_write_leaves_nothing_half_done() {
             );
         }
         let seen = history.samples();
+        assert!(seen.was_complete, "the witness saw the whole fleet");
         assert!(seen.most_unavailable <= 2, "{seen:?}");
         assert_eq!(seen.most_live_pods_on_a_node, 1);
     });

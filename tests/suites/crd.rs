@@ -1,4 +1,6 @@
 //! The API on a real API server: applied without a warning, every rule with what it accepts and refuses, explained and printed.
+//!
+//! Longer than 400 lines: the cases, how they are judged and what is printed are one subject: the definitions on a real server.
 #![expect(clippy::unwrap_used, reason = "a failed step fails the scenario")]
 
 use std::path::PathBuf;

@@ -1,4 +1,6 @@
 //! Daemon tasks on the real control plane: first rollout, updates within the budget, pause, inputs, undo, deletion.
+//!
+//! Longer than 400 lines: every scenario of the mode shares one test bed, whose start takes longer than most of them.
 #![expect(clippy::unwrap_used, reason = "a failed step fails the scenario")]
 
 use std::time::Duration;

@@ -1,4 +1,6 @@
 //! Run-once tasks on the real control plane: exit codes, retries, the ledger, nodes that join, leave or are re-imaged.
+//!
+//! Longer than 400 lines: every scenario of the mode shares one test bed, whose start takes longer than most of them.
 #![expect(clippy::unwrap_used, reason = "a failed step fails the scenario")]
 
 use std::time::Duration;

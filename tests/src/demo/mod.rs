@@ -6,6 +6,7 @@ use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use hosttask_crds::WindowsHostNode;
 use hosttask_crds::task::{WindowsHostTask, WindowsHostTaskStatus};
 use kube::api::{Api, ListParams};
 
@@ -198,10 +199,12 @@ async fn follow(
     let api = Api::<WindowsHostTask>::all(bed.client());
     let limit = Duration::from_secs(options.timeout);
     let start = Instant::now();
+    let ledgers = Api::<WindowsHostNode>::all(bed.client());
     let mut screen = Screen::new(std::io::stdout().is_terminal());
     loop {
         let tasks = api.list(&ListParams::default()).await?.items;
-        screen.show(&tasks, start.elapsed(), say);
+        let nodes = ledgers.list(&ListParams::default()).await?.items;
+        screen.show(&tasks, &nodes, start.elapsed(), say);
         if tasks.len() >= EXPECTED.len() && tasks.iter().all(is_settled) {
             return judge(&tasks, i32::try_from(options.nodes).unwrap_or(i32::MAX));
         }

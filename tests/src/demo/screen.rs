@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use comfy_table::{Table, presets};
 use hosttask_crds::task::WindowsHostTask;
+use hosttask_crds::{WindowsHostNode, WindowsHostNodeStatus};
 
 use crate::bed::condition;
 
@@ -26,21 +27,28 @@ impl Screen {
         }
     }
 
-    /// Shows the tasks as they are.
+    /// Shows the tasks and the nodes' ledgers as they are.
     pub(super) fn show(
         &mut self,
         tasks: &[WindowsHostTask],
+        nodes: &[WindowsHostNode],
         elapsed: Duration,
         say: &mut dyn FnMut(&str),
     ) {
         if self.terminal {
-            self.draw(tasks, elapsed, say);
+            self.draw(tasks, nodes, elapsed, say);
         } else {
-            self.log(tasks, elapsed, say);
+            self.log(tasks, nodes, elapsed, say);
         }
     }
 
-    fn draw(&mut self, tasks: &[WindowsHostTask], elapsed: Duration, say: &mut dyn FnMut(&str)) {
+    fn draw(
+        &mut self,
+        tasks: &[WindowsHostTask],
+        nodes: &[WindowsHostNode],
+        elapsed: Duration,
+        say: &mut dyn FnMut(&str),
+    ) {
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
         table.set_header([
@@ -49,7 +57,11 @@ impl Screen {
         for task in tasks {
             table.add_row(row(task));
         }
-        let text = format!("{table}\n{:>4.0} s", elapsed.as_secs_f32());
+        let text = format!(
+            "{table}\n {}\n{:>4.0} s",
+            ledgers(nodes),
+            elapsed.as_secs_f32()
+        );
         let up = if self.lines > 0 {
             format!("\x1b[{}A", self.lines)
         } else {
@@ -63,18 +75,50 @@ impl Screen {
         self.lines = cleared.len();
     }
 
-    fn log(&mut self, tasks: &[WindowsHostTask], elapsed: Duration, say: &mut dyn FnMut(&str)) {
+    fn log(
+        &mut self,
+        tasks: &[WindowsHostTask],
+        nodes: &[WindowsHostNode],
+        elapsed: Duration,
+        say: &mut dyn FnMut(&str),
+    ) {
+        let mut lines = vec![("nodes".to_owned(), ledgers(nodes))];
         for task in tasks {
             let [name, mode, ready, progress, healthy, failed, _, reason] = row(task);
             let line = format!(
                 "{name} ({mode}): {reason}, {progress} updated, {healthy} healthy, {failed} failed, Ready={ready}"
             );
+            lines.push((name, line));
+        }
+        for (name, line) in lines {
             if self.last.get(&name) != Some(&line) {
                 say(&format!("{:>6.1} s  {line}", elapsed.as_secs_f32()));
                 self.last.insert(name, line);
             }
         }
     }
+}
+
+/// What the nodes' ledgers say, in one line.
+fn ledgers(nodes: &[WindowsHostNode]) -> String {
+    let names = |is_one: fn(&WindowsHostNodeStatus) -> bool| {
+        let found = nodes
+            .iter()
+            .filter(|node| node.status.as_ref().is_some_and(is_one))
+            .filter_map(|node| node.metadata.name.as_deref());
+        let found: Vec<&str> = found.collect();
+        if found.is_empty() {
+            "none".to_owned()
+        } else {
+            found.join(", ")
+        }
+    };
+    format!(
+        "nodes with results: {}; reboot required: {}; failed: {}",
+        nodes.len(),
+        names(|status| status.reboot_required == Some(true)),
+        names(|status| status.failed_tasks > Some(0)),
+    )
 }
 
 /// A bar and the numbers behind it.

@@ -1,21 +1,22 @@
 //! `apply`: carries out a plan, one write after the other. Nothing is decided here: what needs an `if` about the fleet
 //! belongs into `plan`. What is handled here is that a write may have happened before and its answer was lost.
 
+mod ownership;
 mod write;
 
 use std::fmt;
 
 use hosttask_crds::Reason;
-use hosttask_crds::label::{FIELD_MANAGER, MACHINE};
+use hosttask_crds::label::FIELD_MANAGER;
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Client, ResourceExt};
 use serde_json::json;
 
+use self::ownership::{controller, is_same_work, owner};
 pub use self::write::Write;
 use crate::client::Withheld;
 use crate::desired::TaskKey;
@@ -199,15 +200,17 @@ impl Applier<'_> {
     async fn create_job(&self, job: &Job) -> Result<(), Error> {
         let (api, name) = (self.api::<Job>(), job.name_any());
         // Remembered before it is sent: this future may be dropped, and the connection may break, after the server acted.
-        let ticket = self.expect(Expectation::job(job));
+        let sent = Expectation::job(job);
+        self.expect(sent.clone());
         let created = match api.create(&post(), job).await {
             Err(error) if is_taken(&error) => api.get(&name).await,
             result => result,
         };
+        // Again: a list that was taken before the write and ended after it has ended the expectation too early.
+        let ticket = self.expect(sent);
         let created =
             created.map_err(|error| self.failed(&ticket, Write::CreateJob, &name, error))?;
-        let same_node = created.annotations().get(MACHINE) == job.annotations().get(MACHINE);
-        if !same_node || controller(&created.metadata) != controller(&job.metadata) {
+        if !is_same_work(&created, job) {
             self.index.withdraw(&ticket);
             return Err(Error::NameConflict {
                 what: Write::CreateJob,
@@ -285,14 +288,18 @@ impl Applier<'_> {
     }
 
     async fn delete_pod(&self, name: &str, uid: &str, resource_version: &str) -> Result<(), Error> {
-        let ticket = self.expect(Expectation::PodDeleted {
+        let sent = Expectation::PodDeleted {
             name: name.to_owned(),
             uid: uid.to_owned(),
-        });
+        };
+        self.expect(sent.clone());
         let result = self
             .api::<Pod>()
             .delete(name, &only(uid, Some(resource_version)))
             .await;
+        // Again: a list that was taken before the write and ended after it has ended the expectation too early, and it still
+        // shows the pod as one that serves.
+        let ticket = self.expect(sent);
         result
             .map(drop)
             .map_err(|error| self.failed(&ticket, Write::DeletePod, name, error))
@@ -327,26 +334,6 @@ fn is_taken(error: &kube::Error) -> bool {
 
 fn is_gone(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.is_not_found())
-}
-
-fn controller(metadata: &ObjectMeta) -> Option<&str> {
-    let owners = metadata.owner_references.iter().flatten();
-    owners
-        .into_iter()
-        .find(|owner| owner.controller == Some(true))
-        .map(|owner| owner.uid.as_str())
-}
-
-/// Who controls an object, for people.
-fn owner(metadata: &ObjectMeta) -> String {
-    let owners = metadata.owner_references.iter().flatten();
-    let owner = owners
-        .into_iter()
-        .find(|owner| owner.controller == Some(true));
-    owner.map_or_else(
-        || "nobody".to_owned(),
-        |owner| format!("{} {}", owner.kind, owner.name),
-    )
 }
 
 #[cfg(test)]

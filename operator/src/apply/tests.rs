@@ -2,9 +2,11 @@
 
 use super::*;
 use crate::client::{Limits, polite};
-
+use crate::index::tests::{at, decode, pod, uid_of};
+use crate::index::{Change, Kind, Scope, Source};
 use crate::leader::fence::Fence;
 use crate::metrics::Metrics;
+use hosttask_crds::label::MACHINE;
 use http::{Request, Response, StatusCode};
 use kube::client::Body;
 use serde_json::Value;
@@ -15,7 +17,7 @@ type Answer = (u16, Value);
 /// A server that answers each request by the first rule whose beginning it has, and writes all requests down.
 struct Bench {
     client: Client,
-    index: Index,
+    index: Arc<Index>,
     queue: SharedQueue<Key>,
     events: Events,
     key: TaskKey,
@@ -24,12 +26,22 @@ struct Bench {
 }
 
 fn bench(rules: &[(&'static str, Answer)]) -> Bench {
+    bench_where(rules, |_| {})
+}
+
+/// The same, where something happens between the arrival of a request and its answer.
+fn bench_where(
+    rules: &[(&'static str, Answer)],
+    meanwhile: impl Fn(&Index) + Clone + Send + 'static,
+) -> Bench {
+    let index = Arc::new(Index::new(None));
     let log: Arc<Mutex<Vec<(String, Value)>>> = Arc::default();
     let rules = rules.to_vec();
     let server = {
-        let log = Arc::clone(&log);
+        let (log, index) = (Arc::clone(&log), Arc::clone(&index));
         tower::service_fn(move |request: Request<Body>| {
             let (log, rules) = (Arc::clone(&log), rules.clone());
+            meanwhile(&index);
             async move {
                 let line = format!("{} {}", request.method(), request.uri());
                 let body = request.into_body().collect_bytes().await?;
@@ -67,7 +79,7 @@ fn bench(rules: &[(&'static str, Answer)]) -> Bench {
     Bench {
         events: Events::new(client.clone(), "me"),
         client,
-        index: Index::new(None),
+        index,
         queue: SharedQueue::new(metrics),
         key: TaskKey {
             namespace: "a".into(),
@@ -197,6 +209,32 @@ async fn a_pod_is_deleted_only_as_it_was_seen_and_a_newer_one_means_to_decide_ag
         assert_eq!(error.cause(), Cause::Stale);
         assert!(error.rejection().is_none());
         assert_eq!(bench.index.counts().expectations, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_list_that_was_taken_before_a_deletion_and_ends_after_it_does_not_bring_the_pod_back() {
+    let path = "DELETE /api/v1/namespaces/a/pods/p";
+    for answer in [(200, json!({})), failure(500, ""), (0, Value::Null)] {
+        let see = |index: &Index| {
+            let pod = decode(Kind::Pod, &pod("p", 7));
+            index.apply(Change::Seen(pod, Source::List), at(0));
+        };
+        let bench = bench_where(&[(path, answer)], move |index| {
+            let pods = Scope::Kind(Kind::Pod);
+            index.apply(Change::Listing(pods.clone()), at(0));
+            see(index);
+            index.apply(Change::Listed(pods), at(0));
+        });
+        see(&bench.index);
+        let delete = Action::DeletePod {
+            name: "p".into(),
+            uid: uid_of("p"),
+            resource_version: "7".into(),
+            node: "n".into(),
+        };
+        let result = bench.apply(delete).await;
+        assert_eq!(bench.index.counts().expectations, 1, "{result:?}");
     }
 }
 

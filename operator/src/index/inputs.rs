@@ -177,6 +177,15 @@ impl Inputs {
         news
     }
 
+    /// Nothing that was seen counts until a list that begins from now on ends.
+    pub(super) fn doubt(&mut self) {
+        for group in self.groups.values_mut() {
+            group.complete = false;
+            group.needed = group.epoch + 1;
+            group.denied = None;
+        }
+    }
+
     /// The state of one input; none while it is not known yet.
     pub(super) fn state(&self, kind: InputKind, namespace: &str, name: &str) -> Option<InputState> {
         let group = self.groups.get(&(kind, namespace.to_owned()))?;

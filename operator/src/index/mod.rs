@@ -209,6 +209,11 @@ impl Index {
         Some(view)
     }
 
+    /// No input is known until it is listed anew: whoever begins to decide must not do so on what was seen before.
+    pub fn doubt_inputs(&self) {
+        self.lock().inputs.doubt();
+    }
+
     /// What the index knows about a task. [`crate::observe::observe`] adds the few live reads.
     pub fn observed(&self, desired: &Desired, now: Timestamp) -> Observed {
         self.lock().observed(desired, now)

@@ -52,6 +52,7 @@ pub(crate) struct Common {
 
 /// The running watches. Dropping it ends them.
 pub struct Watches {
+    index: Arc<Index>,
     health: Arc<Health>,
     resync: watch::Sender<u64>,
     listed: Vec<watch::Receiver<Option<u64>>>,
@@ -106,6 +107,7 @@ impl Watches {
         tasks.push(tokio::spawn(inputs::run(common, index.wanted_inputs(), wishes)).abort_handle());
         tasks.push(tokio::spawn(tick(Arc::clone(index), on_change, clock)).abort_handle());
         Self {
+            index: Arc::clone(index),
             health,
             resync,
             listed,
@@ -125,8 +127,13 @@ impl Watches {
 
     /// Lists every kind again and waits until that is done: call it between becoming the leader and the first decision. What the
     /// previous leader wrote before that is then in the index.
+    ///
+    /// ConfigMaps and Secrets are not waited for: one namespace that cannot be listed would hold up the tasks of all others. Until
+    /// they are listed again, they are unknown, and the tasks that name them rest.
     pub async fn resync(&self) {
         let mut target = 0;
+        // Before the wish: a list that begins in between is new enough.
+        self.index.doubt_inputs();
         self.resync.send_modify(|wish| {
             *wish += 1;
             target = *wish;

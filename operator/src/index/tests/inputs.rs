@@ -167,3 +167,28 @@ fn a_task_that_comes_back_before_anybody_noticed_gets_a_new_list() {
     bench.see(Kind::Task, &task(UID, 2, &naming(&["a"])), 2);
     assert_ne!(*bench.index.wanted_inputs().borrow(), before);
 }
+
+#[test]
+fn an_input_in_doubt_is_unknown_until_a_list_that_began_later_ends_and_that_wakes_its_tasks() {
+    let bench = Bench::new();
+    bench.see(Kind::Task, &task(UID, 2, &naming(&["a"])), 0);
+    list(&bench, vec![config("a", &json!({}))]);
+    bench.index.apply(Change::Listing(scope()), at(1));
+    bench.index.doubt_inputs();
+    assert_eq!(bench.index.inputs(&key("agent")), None);
+    let seen = Change::Seen(config("a", &json!({})), Source::List);
+    bench.index.apply(seen, at(1));
+    bench.index.apply(Change::Listed(scope()), at(1));
+    assert_eq!(bench.index.inputs(&key("agent")), None, "begun before");
+    assert_eq!(list(&bench, vec![config("a", &json!({}))]), [task_key()]);
+    assert!(matches!(state(&bench, "a"), Some(InputState::Present(_))));
+    // A refusal may have been lifted since.
+    let refusal = || {
+        let text = "forbidden".to_owned();
+        Change::Denied(InputKind::ConfigMap, "ops".to_owned(), text)
+    };
+    bench.index.apply(refusal(), at(2));
+    bench.index.doubt_inputs();
+    assert_eq!(bench.index.inputs(&key("agent")), None);
+    assert_eq!(bench.index.apply(refusal(), at(3)), [task_key()]);
+}

@@ -172,6 +172,36 @@ async fn inputs_are_watched_only_while_a_task_names_one_and_a_refusal_is_retried
 }
 
 #[tokio::test(start_paused = true)]
+async fn after_a_resync_no_input_is_known_that_was_not_listed_again() {
+    let broken = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let out_of_order = Arc::clone(&broken);
+    let server = Server::new(move |path, _| {
+        let watching = path.contains("watch=1");
+        let config = json!({"metadata": {"name": "settings", "namespace": "ops"}});
+        let inputs = json!({"configMaps": [{"name": "settings"}]});
+        match path {
+            _ if watching => Reply::Events(Vec::new(), Then::Hang),
+            _ if path.contains("/windowshosttasks") => page(10, "", &[task(1, &inputs)]),
+            _ if !path.contains("/configmaps") => page(10, "", &[]),
+            _ if out_of_order.load(std::sync::atomic::Ordering::Relaxed) => {
+                Reply::Refuse(500, "etcd is slow")
+            }
+            _ => page(10, "", &[config]),
+        }
+    });
+    let (index, watches, _) = start(&server);
+    until(&server, "the input", || index.inputs(&key()).is_some()).await;
+    broken.store(true, std::sync::atomic::Ordering::Relaxed);
+    watches.resync().await;
+    assert_eq!(index.inputs(&key()), None);
+    broken.store(false, std::sync::atomic::Ordering::Relaxed);
+    until(&server, "the input again", || {
+        index.inputs(&key()).is_some()
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_watch_that_panics_is_started_again() {
     let server = Server::new(|path, _| {
         if path.contains("watch=1") {

@@ -249,8 +249,9 @@ pub struct Rollout {
     /// Start no further node. What runs goes on; nodes that join get the stable revision. Default false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<bool>,
-    /// How many nodes may be disturbed at once: a number or a percentage of the desired nodes (rounded down, at least 1).
-    /// Strict: a node that is unhealthy for any reason counts. Default 1.
+    /// How many nodes may be disturbed at once: a number, or a percentage of the nodes that can be reached (rounded down,
+    /// at least 1). Strict: a node that answers and is unhealthy for any reason counts, and so does one that stopped
+    /// answering after its pod was replaced. Default 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("minimum" = 0, "maximum" = 100_000, "maxLength" = 4))]
     pub max_unavailable: Option<IntOrString>,

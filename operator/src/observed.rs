@@ -123,6 +123,8 @@ pub struct PodView {
     pub finished: bool,
     /// Container restarts seen within `restart_window` (at most since the operator started).
     pub recent_restarts: i32,
+    /// Whether one of its containers runs or has run, init containers too.
+    pub started: bool,
     /// What keeps a container from running.
     pub trouble: Option<Trouble>,
     /// How its program ended.

@@ -139,6 +139,7 @@ fn describe(action: &Action) -> String {
         }
         Action::DeleteRevision { name, .. } => format!("DeleteRevision {name}"),
         Action::DeletePod { name, .. } => format!("DeletePod {name}"),
+        Action::DeleteJob { name, .. } => format!("DeleteJob {name}"),
         Action::RecordResult { node, entry } => {
             let retry = entry
                 .next_retry_time

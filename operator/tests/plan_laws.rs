@@ -40,6 +40,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => (node.clone(), any::<bool>()).prop_map(|(node, up)| Step::Power(node, up)),
         1 => Just(Step::Join),
         1 => node.clone().prop_map(Step::Leave),
+        2 => node.clone().prop_map(Step::Reimage),
         2 => node.prop_map(Step::Disturb),
         2 => (quality, 0..3_u8).prop_map(|(quality, number)| Step::Want(quality, number)),
         1 => any::<bool>().prop_map(Step::Pause),

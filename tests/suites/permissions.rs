@@ -128,6 +128,12 @@ const OPERATOR: &[Grant] = &[
         "one Job per node, revision and attempt",
     ),
     (
+        "batch",
+        "jobs",
+        "delete",
+        "a Job that never started its program and is superseded, or whose node is another machine now",
+    ),
+    (
         "",
         "pods",
         "get",

@@ -160,6 +160,7 @@ impl Applier<'_> {
                 ..
             } => self.delete_pod(name, uid, resource_version).await,
             Action::CreateJob(job) => self.create_job(job).await,
+            Action::DeleteJob { name, uid, .. } => self.delete_job(name, uid).await,
             Action::RecordResult { node, entry } => {
                 self.index.record(node, entry.as_ref().clone());
                 self.queue.add(Key::Node(node.clone()));
@@ -303,6 +304,20 @@ impl Applier<'_> {
         result
             .map(drop)
             .map_err(|error| self.failed(&ticket, Write::DeletePod, name, error))
+    }
+
+    async fn delete_job(&self, name: &str, uid: &str) -> Result<(), Error> {
+        let sent = Expectation::JobDeleted {
+            name: name.to_owned(),
+            uid: uid.to_owned(),
+        };
+        self.expect(sent.clone());
+        let result = self.api::<Job>().delete(name, &only(uid, None)).await;
+        // Again, for the reason that a pod's is.
+        let ticket = self.expect(sent);
+        result
+            .map(drop)
+            .map_err(|error| self.failed(&ticket, Write::DeleteJob, name, error))
     }
 
     fn api<K>(&self) -> Api<K>

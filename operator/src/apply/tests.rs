@@ -239,6 +239,27 @@ async fn a_list_that_was_taken_before_a_deletion_and_ends_after_it_does_not_brin
 }
 
 #[tokio::test]
+async fn a_job_is_deleted_only_as_itself_with_its_pod_and_counts_as_going_at_once() {
+    let delete = || Action::DeleteJob {
+        name: "j".into(),
+        uid: "job-1".into(),
+        node: "n".into(),
+    };
+    let path = "DELETE /apis/batch/v1/namespaces/a/jobs/j";
+    let bench_ok = bench(&[(path, (200, json!({ "metadata": { "name": "j" } })))]);
+    bench_ok.apply(delete()).await.expect("deleted");
+    let body = bench_ok.log.lock().unwrap()[0].1.clone();
+    assert_eq!(body["preconditions"], json!({ "uid": "job-1" }));
+    assert_eq!(body["propagationPolicy"], "Background");
+    for stale in [failure(404, "NotFound"), failure(409, "Conflict")] {
+        let bench = bench(&[(path, stale)]);
+        let error = bench.apply(delete()).await.unwrap_err();
+        assert_eq!(error.cause(), Cause::Stale);
+        assert_eq!(bench.index.counts().expectations, 0);
+    }
+}
+
+#[tokio::test]
 async fn a_daemon_set_is_applied_by_force_under_our_name_and_only_checked_in_a_dry_run() {
     let set = json!({
         "apiVersion": "apps/v1", "kind": "DaemonSet",

@@ -21,6 +21,8 @@ pub enum Write {
     DeletePod,
     /// A new Job.
     CreateJob,
+    /// A Job goes.
+    DeleteJob,
     /// A new ledger object.
     CreateLedger,
     /// A ledger object gets another owner.
@@ -40,6 +42,7 @@ impl fmt::Display for Write {
             Self::ApplyDaemonSet => "apply DaemonSet",
             Self::DeletePod => "delete Pod",
             Self::CreateJob => "create Job",
+            Self::DeleteJob => "delete Job",
             Self::CreateLedger => "create WindowsHostNode",
             Self::AdoptLedger => "set the owner of WindowsHostNode",
             Self::WriteLedger => "write the status of WindowsHostNode",
@@ -52,7 +55,7 @@ impl Write {
     pub(super) fn child(self) -> &'static str {
         match self {
             Self::CheckDaemonSet | Self::ApplyDaemonSet => "DaemonSet",
-            Self::CheckJob | Self::CreateJob => "Job",
+            Self::CheckJob | Self::CreateJob | Self::DeleteJob => "Job",
             Self::CreateRevision | Self::RenumberRevision | Self::DeleteRevision => {
                 "ControllerRevision"
             }

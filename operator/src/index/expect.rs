@@ -32,6 +32,13 @@ pub enum Expectation {
         /// Its UID.
         uid: String,
     },
+    /// A Job was deleted.
+    JobDeleted {
+        /// Its name.
+        name: String,
+        /// Its UID.
+        uid: String,
+    },
     /// A Job was created. An empty UID means that the response was lost: any Job of that name will do.
     JobCreated(Box<JobView>),
     /// The DaemonSet was applied, with this resulting generation.
@@ -109,6 +116,7 @@ impl Expectation {
         match self {
             Self::PodDeleted { uid, .. } => Identity::Pod(uid.clone()),
             Self::JobCreated(job) => Identity::Job(namespace.to_owned(), job.name.clone()),
+            Self::JobDeleted { name, .. } => Identity::Job(namespace.to_owned(), name.clone()),
             Self::DaemonSetApplied { state, .. } => {
                 Identity::DaemonSet(namespace.to_owned(), state.name.clone())
             }
@@ -131,7 +139,7 @@ impl Expectation {
     fn kind(&self) -> Kind {
         match self {
             Self::PodDeleted { .. } => Kind::Pod,
-            Self::JobCreated(_) => Kind::Job,
+            Self::JobCreated(_) | Self::JobDeleted { .. } => Kind::Job,
             Self::DaemonSetApplied { .. } => Kind::DaemonSet,
             Self::RevisionWritten(_) | Self::RevisionDeleted { .. } => Kind::Revision,
         }
@@ -143,6 +151,7 @@ impl Expectation {
             Self::DaemonSetApplied { state, .. } => &state.name,
             Self::RevisionWritten(RevisionView { name, .. })
             | Self::PodDeleted { name, .. }
+            | Self::JobDeleted { name, .. }
             | Self::RevisionDeleted { name, .. } => name,
         }
     }

@@ -175,6 +175,12 @@ impl State {
             })
             .collect();
         for expectation in self.expectations.of_task(task) {
+            if let Expectation::JobDeleted { name, uid } = expectation {
+                let deleted = jobs.get_mut(name).filter(|job| job.uid == *uid);
+                if let Some(job) = deleted {
+                    job.deleting = true;
+                }
+            }
             if let Expectation::JobCreated(job) = expectation {
                 let view = JobView {
                     uid: String::new(),
@@ -208,6 +214,7 @@ impl State {
                 }
                 Expectation::PodDeleted { .. }
                 | Expectation::JobCreated(_)
+                | Expectation::JobDeleted { .. }
                 | Expectation::DaemonSetApplied { .. } => {}
             }
         }

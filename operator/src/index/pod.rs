@@ -18,6 +18,10 @@ const NEVER: i64 = i64::MIN;
 
 /// What stays of a pod. Its key is its UID in binary form; times are Unix milliseconds.
 #[derive(Debug, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, and a row is counted in bytes"
+)]
 pub(super) struct PodRow {
     pub(super) name: Box<str>,
     version: u64,
@@ -38,6 +42,7 @@ pub(super) struct PodRow {
     ready: bool,
     pub(super) deleting: bool,
     finished: bool,
+    started: bool,
 }
 
 /// What few pods have.
@@ -108,6 +113,7 @@ impl PodRow {
             mark: 0,
             deleting: metadata.deleting,
             finished: matches!(pod.status.phase.as_str(), "Succeeded" | "Failed"),
+            started: containers(pod).any(has_started),
         };
         Some((uid, row))
     }
@@ -132,12 +138,14 @@ impl PodRow {
                 self.since,
                 self.deleting,
                 self.finished,
+                self.started,
                 self.restarts,
             ) != (
                 other.ready,
                 other.since,
                 other.deleting,
                 other.finished,
+                other.started,
                 other.restarts,
             )
             || (
@@ -194,6 +202,7 @@ impl PodRow {
             unready_since: time(self.since).filter(|_| !self.ready),
             deleting: self.deleting,
             finished: self.finished,
+            started: self.started,
             recent_restarts: i32::try_from(recent).unwrap_or(i32::MAX),
             trouble: extra.and_then(|extra| extra.trouble.clone()),
             exit: extra.and_then(|extra| extra.exit.clone()),
@@ -281,6 +290,13 @@ fn containers(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
         .init_container_statuses
         .iter()
         .chain(&pod.status.container_statuses)
+}
+
+/// Whether a container runs or has run. Where the kubelet says nothing, it may have.
+fn has_started(container: &ContainerStatus) -> bool {
+    container.state.waiting.is_none()
+        || container.last_state.terminated.is_some()
+        || container.restart_count > 0
 }
 
 /// The restarts seen so far. What happened before we first saw the pod has no time and does not count.

@@ -202,9 +202,14 @@ impl State {
         let mut row = JobRow::new(job, before, now, &mut self.symbols);
         row.mark = self.epoch(Kind::Job);
         let identity = Identity::Job(namespace.clone(), name.clone());
-        if let Some(Expectation::JobCreated(expected)) = self.expectations.get(&identity)
-            && (expected.uid.is_empty() || *expected.uid == *row.uid)
-        {
+        let shown = match self.expectations.get(&identity) {
+            Some(Expectation::JobCreated(expected)) => {
+                expected.uid.is_empty() || *expected.uid == *row.uid
+            }
+            Some(Expectation::JobDeleted { uid, .. }) => row.deleting || **uid != *row.uid,
+            _ => false,
+        };
+        if shown {
             self.expectations.remove(&identity);
         }
         let same = self

@@ -44,6 +44,10 @@ impl State {
                 .pods
                 .get(&Uid::of(uid).0)
                 .is_none_or(|row| row.deleting),
+            Expectation::JobDeleted { name, uid } => self
+                .jobs
+                .get(namespace, name)
+                .is_none_or(|row| row.deleting || *row.uid != **uid),
             Expectation::JobCreated(job) => self
                 .jobs
                 .get(namespace, &job.name)

@@ -37,6 +37,34 @@ pub(super) fn is_healthy(pod: &PodView, desired: &Desired, now: Timestamp) -> bo
             .is_some_and(|since| later(since, desired.min_ready) <= now)
 }
 
+/// Whether something keeps a pod from starting its first program: nothing is lost with it. A pod whose trouble is another one
+/// may have run something.
+pub(super) fn is_stuck(pod: &PodView) -> bool {
+    let trouble = pod.trouble.as_ref().and_then(|it| cannot_start(&it.reason));
+    trouble.is_some()
+        && !pod.started
+        && !pod.finished
+        && pod.exit.is_none()
+        && pod.ready_since.is_none()
+        && pod.recent_restarts == 0
+}
+
+/// The failure that a waiting reason of the kubelet stands for, where it says that a container could not be started.
+fn cannot_start(trouble: &str) -> Option<&'static str> {
+    match trouble {
+        "InvalidImageName" | "ErrImageNeverPull" | "ImageInspectError" | "RegistryUnavailable" => {
+            Some("ImagePull")
+        }
+        image if image.starts_with("ImagePull") || image.starts_with("ErrImage") => {
+            Some("ImagePull")
+        }
+        "CreateContainerError" | "CreateContainerConfigError" | "RunContainerError" => {
+            Some("CreateContainer")
+        }
+        _ => None,
+    }
+}
+
 /// Judges a pod of the update revision that is neither deleted nor finished.
 pub(super) fn judge(pod: &PodView, desired: &Desired, now: Timestamp) -> Verdict {
     // A pod that was ready and lost it gets the same time again as a new one: a container that restarts is no failure.
@@ -67,18 +95,11 @@ pub(super) fn judge(pod: &PodView, desired: &Desired, now: Timestamp) -> Verdict
             Verdict::Starting { until }
         };
     }
-    let (reason, grace) = match trouble {
-        "InvalidImageName" => ("ImagePull", Duration::ZERO),
-        "ErrImageNeverPull" | "ImageInspectError" | "RegistryUnavailable" => {
-            ("ImagePull", desired.start_grace)
-        }
-        image if image.starts_with("ImagePull") || image.starts_with("ErrImage") => {
-            ("ImagePull", desired.start_grace)
-        }
-        "CreateContainerError" | "CreateContainerConfigError" | "RunContainerError" => {
-            ("CreateContainer", CREATE_GRACE.min(desired.start_grace))
-        }
-        _ => (
+    let (reason, grace) = match cannot_start(trouble) {
+        Some(reason) if trouble == "InvalidImageName" => (reason, Duration::ZERO),
+        Some(reason @ "CreateContainer") => (reason, CREATE_GRACE.min(desired.start_grace)),
+        Some(reason) => (reason, desired.start_grace),
+        None => (
             "NotReady",
             desired.start_grace.saturating_add(desired.min_ready),
         ),

@@ -5,6 +5,7 @@ mod daemon;
 mod event;
 mod failure;
 pub mod node;
+mod outcome;
 mod revisions;
 mod run_once;
 pub(crate) mod tally;
@@ -80,6 +81,15 @@ pub enum Action {
     },
     /// Create a Job under its deterministic name. That it exists already and is ours is success.
     CreateJob(Box<Job>),
+    /// Delete a Job that is not to run any more, and its pod.
+    DeleteJob {
+        /// Its name.
+        name: String,
+        /// Its UID, as precondition.
+        uid: String,
+        /// Its node.
+        node: String,
+    },
     /// Write the result of a task into the node's ledger.
     RecordResult {
         /// The node.
@@ -271,6 +281,7 @@ impl Action {
             | Self::CreateRevision(_)
             | Self::RenumberRevision { .. }
             | Self::DeleteRevision { .. }
+            | Self::DeleteJob { .. }
             | Self::RecordResult { .. }
             | Self::Publish(_) => false,
         }
@@ -287,6 +298,7 @@ impl Action {
             | Self::RenumberRevision { .. }
             | Self::DeleteRevision { .. }
             | Self::DeletePod { .. }
+            | Self::DeleteJob { .. }
             | Self::RecordResult { .. }
             | Self::Publish(_) => false,
         }

@@ -1,25 +1,20 @@
 //! Mode RunOnce: a Job per node, revision and attempt, within the budget; results go into the ledger of the node.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use hosttask_crds::Reason;
 use hosttask_crds::node::{LedgerEntry, LedgerState};
-use hosttask_crds::task::NodeFailure;
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::failure::MESSAGE;
+use super::failure::{self, Verdict};
+use super::outcome::{announce, ended, failure, result};
 use super::revisions::Revisions;
-use super::tally::{Tally, cut, later, write_to};
+use super::tally::Tally;
 use super::{Action, Decision, Note, budget};
 use crate::build;
-use crate::desired::{Desired, JobPolicy};
-use crate::observed::{JobEnd, JobView, NodeView, Observed};
+use crate::desired::Desired;
+use crate::observed::{JobView, NodeView, Observed, PodView};
 use crate::status::Phase;
-
-/// The longest message of a ledger entry, in characters.
-const LOG_TAIL: usize = 1024;
 
 /// What one pass does for a RunOnce task. `finished`: the update revision was completed before.
 pub(super) fn decide(
@@ -34,21 +29,29 @@ pub(super) fn decide(
         observed,
         update: &revisions.update,
         now,
+        pods: BTreeMap::new(),
         found: Found::default(),
     };
+    for pod in observed.pods.iter().filter(|pod| !pod.finished) {
+        walk.pods.entry(&pod.node).or_default().push(pod);
+    }
     let mut by_node: BTreeMap<&str, Vec<&JobView>> = BTreeMap::new();
     for job in &observed.jobs {
         by_node.entry(&job.node).or_default().push(job);
     }
     for node in &observed.nodes {
         // A node that was deleted and registered again did not run what its predecessor ran.
-        let mut jobs = by_node.remove(node.name.as_str()).unwrap_or_default();
-        jobs.retain(|job| job.machine == node.machine());
-        walk.node(node, &jobs);
+        let (jobs, former): (Vec<_>, Vec<_>) = by_node
+            .remove(node.name.as_str())
+            .unwrap_or_default()
+            .into_iter()
+            .partition(|job| job.machine == node.machine());
+        walk.node(node, &jobs, &former);
     }
     let Found {
         mut tally,
         mut actions,
+        stuck,
         notes,
         busy,
         open,
@@ -73,6 +76,8 @@ pub(super) fn decide(
             ))));
         }
         actions.extend(revisions.write.clone());
+        // After the check: a Job that waits for its image may still get it, what the API server refuses never runs.
+        actions.extend(stuck);
         let order = |(node, _): &(&NodeView, i32)| budget::place(&node.uid, &revisions.update);
         again.sort_by_cached_key(order);
         fresh.sort_by_cached_key(order);
@@ -136,6 +141,8 @@ struct Walk<'a> {
     observed: &'a Observed,
     update: &'a str,
     now: Timestamp,
+    /// The pods that did not end, by node.
+    pods: BTreeMap<&'a str, Vec<&'a PodView>>,
     found: Found<'a>,
 }
 
@@ -143,8 +150,10 @@ struct Walk<'a> {
 struct Found<'a> {
     tally: Tally,
     actions: Vec<Action>,
+    /// What deletes Jobs of older revisions that never started their program.
+    stuck: Vec<Action>,
     notes: Vec<Note>,
-    /// Nodes with an unfinished Job.
+    /// Nodes with an unfinished Job, or with a pod that a deleted one left.
     busy: i32,
     /// Nodes of the base that are neither done nor out of attempts.
     open: i32,
@@ -155,7 +164,8 @@ struct Found<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn node(&mut self, node: &'a NodeView, jobs: &[&JobView]) {
+    /// `jobs` are of this machine, `former` of another one that had the node's name.
+    fn node(&mut self, node: &'a NodeView, jobs: &[&JobView], former: &[&JobView]) {
         self.found.tally.desired += 1;
         let entry = self.entry(node, jobs);
         // It holds its slot even where the node was away before it was created: it runs once the node is back. Of several
@@ -165,7 +175,8 @@ impl<'a> Walk<'a> {
             .copied()
             .filter(|job| job.end.is_none())
             .max_by_key(|job| (job.revision == self.update, job.attempt));
-        self.found.busy += i32::from(running.is_some());
+        let leftover = self.clear(node, jobs, former);
+        self.found.busy += i32::from(running.is_some() || leftover.is_some());
         let tally = &mut self.found.tally;
         let done = |entry: &LedgerEntry| entry.state != LedgerState::Failed;
         if entry.as_ref().is_some_and(done) {
@@ -177,6 +188,13 @@ impl<'a> Walk<'a> {
         }
         if let Some(job) = running {
             return self.running(node, job);
+        }
+        if let Some(reason) = leftover {
+            tally.base += 1;
+            tally.pending += 1;
+            tally.wait_for(&node.name, reason);
+            self.found.open += 1;
+            return;
         }
         if !node.ready {
             tally.unreachable += 1;
@@ -251,142 +269,94 @@ impl<'a> Walk<'a> {
         Some(entry)
     }
 
+    /// Plans the deletion of Jobs that no longer are to run here. Returns why the node cannot be started, where nothing but
+    /// such leftovers keeps it.
+    fn clear(
+        &mut self,
+        node: &NodeView,
+        jobs: &[&JobView],
+        former: &[&JobView],
+    ) -> Option<&'static str> {
+        let pods = self
+            .pods
+            .get(node.name.as_str())
+            .map_or(&[][..], Vec::as_slice);
+        // Jobs are pinned by the node's name: what was created for the former machine would run beside ours. It goes even
+        // from a paused task, which starts nothing.
+        let strangers = former.iter().filter(|job| job.end.is_none());
+        self.found
+            .actions
+            .extend(strangers.clone().filter_map(|job| delete(job)));
+        let superseded = jobs
+            .iter()
+            .filter(|job| job.end.is_none() && job.revision != self.update);
+        self.found.stuck.extend(
+            superseded
+                .filter(|job| {
+                    pods.iter()
+                        .any(|pod| is_of(pod, job) && failure::is_stuck(pod))
+                })
+                .filter_map(|job| delete(job)),
+        );
+        if strangers.count() > 0 {
+            return Some("the Job of its former machine is deleted");
+        }
+        // A Job is gone before its pod is, and only the end of the pod is the end of the program.
+        let orphan = |pod: &&PodView| !jobs.iter().chain(former).any(|job| is_of(pod, job));
+        pods.iter()
+            .any(orphan)
+            .then_some("the pod of a deleted Job ends")
+    }
+
     fn running(&mut self, node: &NodeView, job: &JobView) {
+        let pods = self.pods.get(node.name.as_str());
+        let pod = pods.and_then(|pods| pods.iter().find(|pod| is_of(pod, job)));
         let tally = &mut self.found.tally;
         tally.base += 1;
         self.found.open += 1;
-        let pod = self
-            .observed
-            .pods
-            .iter()
-            .find(|pod| pod.node == node.name && !pod.finished);
-        tally.without_pod += i32::from(pod.is_none());
+        tally.without_pod += i32::from(pods.is_none());
+        if job.revision != self.update {
+            tally.pending += 1;
+            tally.wait_for(&node.name, "an older revision runs");
+            return;
+        }
+        // The user has to see what keeps the program from starting; the Job goes on, for it may recover.
+        let stuck = pod
+            .filter(|pod| node.ready && failure::is_stuck(pod))
+            .map(|pod| failure::judge(pod, self.desired, self.now));
+        match stuck {
+            Some(Verdict::Failed { mut failure, .. }) => {
+                failure.attempts = Some(job.attempt);
+                return tally.fail(job.created, failure);
+            }
+            Some(Verdict::Starting { until }) => tally.wake.at(until),
+            Some(Verdict::Healthy) | None => {}
+        }
+        tally.in_progress += 1;
         let trouble = pod
             .and_then(|pod| pod.trouble.as_ref())
             .map(|trouble| trouble.reason.as_str());
-        if job.revision == self.update {
-            tally.in_progress += 1;
-            tally.wait_for(
-                &node.name,
-                if node.ready {
-                    trouble.unwrap_or("running")
-                } else {
-                    "node not ready"
-                },
-            );
-        } else {
-            tally.pending += 1;
-            tally.wait_for(&node.name, "an older revision runs");
-        }
-    }
-}
-
-/// What the end of a Job means, for the ledger.
-fn result(desired: &Desired, node: &NodeView, job: &JobView, end: &JobEnd) -> LedgerEntry {
-    let policy = &desired.job;
-    // A program that Kubernetes stopped for its deadline did not end by itself, whatever code it left with.
-    let exit = end
-        .exit
-        .as_ref()
-        .filter(|_| end.complete || end.reason != "DeadlineExceeded");
-    let code = exit.map(|exit| exit.code);
-    let listed = |codes: &[i32]| code.is_some_and(|code| codes.contains(&code));
-    let (state, reason) = if listed(&policy.reboot_required) {
-        (LedgerState::RebootPending, "RebootRequired")
-    } else if end.complete || listed(&policy.success) {
-        (LedgerState::Succeeded, "Succeeded")
-    } else if exit.is_some() {
-        (LedgerState::Failed, "ExitCode")
-    } else {
-        (
-            LedgerState::Failed,
-            if end.reason.is_empty() {
-                "JobFailed"
+        tally.wait_for(
+            &node.name,
+            if node.ready {
+                trouble.unwrap_or("running")
             } else {
-                end.reason.as_str()
+                "node not ready"
             },
-        )
-    };
-    let message = exit
-        .map(|exit| exit.message.as_str())
-        .filter(|text| !text.is_empty());
-    let message = message
-        .or(Some(end.message.as_str()))
-        .filter(|text| !text.is_empty());
-    let again = state == LedgerState::Failed && job.attempt <= policy.retry_limit;
-    LedgerEntry {
-        task: desired.key.to_string(),
-        task_uid: desired.uid.clone(),
-        revision: job.revision.clone(),
-        state,
-        attempts: job.attempt,
-        exit_code: code,
-        reason: Some(reason.to_owned()),
-        message: message.map(|text| cut(text, LOG_TAIL)),
-        start_time: Some(Time(job.created)),
-        completion_time: Some(Time(end.time)),
-        next_retry_time: again.then(|| Time(later(end.time, delay(policy, job.attempt)))),
-        boot_id: (state == LedgerState::RebootPending).then(|| node.boot_id.clone()),
+        );
     }
 }
 
-/// How long after failed attempt `attempts` the next one starts: doubled each time, up to the maximum.
-fn delay(policy: &JobPolicy, attempts: i32) -> Duration {
-    let doublings = u32::try_from(attempts.saturating_sub(1))
-        .unwrap_or(0)
-        .min(31);
-    policy
-        .retry_initial
-        .saturating_mul(1 << doublings)
-        .min(policy.retry_max)
+/// Whether a Job of the same node made this pod.
+fn is_of(pod: &PodView, job: &JobView) -> bool {
+    pod.revision == job.revision && pod.attempt.is_none_or(|attempt| attempt == job.attempt)
 }
 
-fn ended(entry: &LedgerEntry) -> Timestamp {
-    entry
-        .completion_time
-        .as_ref()
-        .map(|time| time.0)
-        .unwrap_or_default()
-}
-
-fn failure(node: &NodeView, entry: &LedgerEntry, retry: Option<Timestamp>) -> NodeFailure {
-    NodeFailure {
-        node: node.name.clone(),
-        revision: entry.revision.clone(),
-        reason: entry
-            .reason
-            .clone()
-            .unwrap_or_else(|| "JobFailed".to_owned()),
-        exit_code: entry.exit_code,
-        message: entry.message.as_ref().map(|message| cut(message, MESSAGE)),
-        attempts: Some(entry.attempts),
-        next_retry_time: retry.map(Time),
-    }
-}
-
-fn announce(node: &NodeView, entry: &LedgerEntry) -> Option<Note> {
-    let (reason, text) = match entry.state {
-        LedgerState::Succeeded => return None,
-        LedgerState::RebootPending => (Reason::RebootRequired, "asks for a reboot"),
-        LedgerState::Failed => (Reason::NodeFailed, "failed"),
-    };
-    let mut words = format!(
-        "{} on {}: attempt {} {text}",
-        entry.revision, node.name, entry.attempts
-    );
-    if let Some(code) = entry.exit_code {
-        write_to(&mut words, format_args!(" with exit code {code}"));
-    } else if let Some(reason) = &entry.reason {
-        write_to(&mut words, format_args!(" ({reason})"));
-    }
-    if let Some(message) = &entry.message {
-        write_to(&mut words, format_args!(": {message}"));
-    }
-    let warning = entry.state == LedgerState::Failed;
-    Some(Note {
-        warning,
-        reason,
-        note: cut(&words, super::event::NOTE),
-        node: Some(node.name.clone()),
+/// Deletes a Job, unless that is under way, or the watch has not shown yet which one it is.
+fn delete(job: &JobView) -> Option<Action> {
+    (!job.deleting && !job.uid.is_empty()).then(|| Action::DeleteJob {
+        name: job.name.clone(),
+        uid: job.uid.clone(),
+        node: job.node.clone(),
     })
 }

@@ -162,6 +162,7 @@ fn word(action: &Action) -> &'static str {
         Action::ApplyDaemonSet(_) => "ApplyDaemonSet",
         Action::DeletePod { .. } => "DeletePod",
         Action::CreateJob(_) => "CreateJob",
+        Action::DeleteJob { .. } => "DeleteJob",
         Action::RecordResult { .. } => "RecordResult",
         Action::Publish(_) => "Publish",
     }

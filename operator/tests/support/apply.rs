@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use hosttask_crds::label;
-use hosttask_operator::observed::{DaemonSetState, JobView, PodView, RevisionView};
+use hosttask_operator::observed::{DaemonSetState, JobView, NodeView, PodView, RevisionView};
 use hosttask_operator::plan::{Action, Plan};
 use hosttask_operator::{build, revision};
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet};
@@ -61,10 +61,26 @@ impl Cluster {
                     .for_each(|pod| pod.deleting = true);
             }
             Action::CreateJob(job) => self.create_job(job),
-            Action::RecordResult { node, entry } => {
+            Action::DeleteJob { uid, .. } => {
+                if !self.world.jobs.iter().any(|job| job.uid == *uid) {
+                    return false;
+                }
                 self.both(|world| {
-                    world.ledger.insert(node.clone(), (**entry).clone());
+                    let same = world.jobs.iter_mut().filter(|job| job.uid == *uid);
+                    same.for_each(|job| job.deleting = true);
                 });
+            }
+            Action::RecordResult { node, entry } => {
+                let machine = |world: &World| {
+                    let found = world.nodes.iter().find(|view| view.name == *node);
+                    found.map(NodeView::machine)
+                };
+                // A result of the machine that the operator saw is void on another one.
+                let same = machine(&self.world) == machine(&self.seen);
+                self.seen.ledger.insert(node.clone(), (**entry).clone());
+                if same {
+                    self.world.ledger.insert(node.clone(), (**entry).clone());
+                }
             }
         }
         true
@@ -131,11 +147,7 @@ impl Cluster {
         };
         // A deterministic name: what exists already is not created again.
         let exists = self.world.jobs.iter().any(|job| job.name == view.name);
-        let node = self
-            .world
-            .nodes
-            .iter()
-            .any(|node| node.machine() == view.machine);
+        let node = self.world.nodes.iter().any(|node| node.name == view.node);
         if !exists && node {
             self.world.jobs.push(view.clone());
         }

@@ -103,6 +103,16 @@ impl Cluster {
         }
     }
 
+    /// Another machine takes the node's name. Jobs of the former one stay, pinned by that name.
+    pub(crate) fn reimage(&mut self, index: usize) {
+        let serial = self.next();
+        if let Some(node) = self.world.nodes.get_mut(index) {
+            node.uid = format!("node-{serial}");
+            let name = node.name.clone();
+            self.world.ledger.remove(&name);
+        }
+    }
+
     pub(crate) fn power(&mut self, index: usize, ready: bool) {
         let now = self.now;
         let Some(node) = self
@@ -210,10 +220,14 @@ impl Cluster {
                 self.world.pods[at] = next;
             }
         }
+        self.world
+            .jobs
+            .retain(|job| job.node != node.name || !job.deleting);
         let now = self.now;
         for at in 0..self.world.jobs.len() {
             let job = &self.world.jobs[at];
-            if job.machine != node.machine() || job.end.is_some() {
+            // Whatever machine it was created for.
+            if job.node != node.name || job.end.is_some() {
                 continue;
             }
             let code = match self.quality(&job.revision) {

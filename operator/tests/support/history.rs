@@ -27,6 +27,7 @@ pub(crate) enum Step {
     Power(usize, bool),
     Join,
     Leave(usize),
+    Reimage(usize),
     Disturb(usize),
     Want(Quality, u8),
     Pause(bool),
@@ -67,8 +68,10 @@ impl History {
             Step::Advance(seconds) => cluster.advance(seconds),
             Step::Power(node, up) => cluster.power(node, up),
             Step::Join if cluster.world.nodes.len() < NODES => cluster.join(),
-            Step::Join => {}
             Step::Leave(node) => cluster.leave(node),
+            // A daemon's pods would go with their Node: that is Leave and Join.
+            Step::Reimage(node) if cluster.desired.mode == Mode::RunOnce => cluster.reimage(node),
+            Step::Join | Step::Reimage(_) => {}
             Step::Disturb(node) => cluster.disturb(node),
             Step::Want(quality, number) => cluster.want(quality, number),
             Step::Pause(paused) => cluster.desired.paused = paused,
@@ -114,7 +117,7 @@ impl History {
             .iter()
             .filter(|job| job.end.is_none())
         {
-            *running.entry(&job.machine).or_default() += 1;
+            *running.entry(&job.node).or_default() += 1;
         }
         assert!(
             running.values().all(|jobs| *jobs == 1),
@@ -146,20 +149,21 @@ impl History {
                 // What another revision did to the node may have to be done again.
                 self.done
                     .retain(|(uid, revision)| *uid != machine || *revision == update);
+                let node = job.metadata.annotations.as_ref().unwrap()["hosttask.dev/node"].clone();
                 after.jobs.push(JobView {
-                    machine,
+                    node,
                     ..JobView::default()
                 });
                 let running = after
                     .jobs
                     .iter()
                     .filter(|job| job.end.is_none())
-                    .map(|job| &job.machine);
+                    .map(|job| &job.node);
                 let running: BTreeSet<_> = running.collect();
                 let busy = after
                     .nodes
                     .iter()
-                    .filter(|node| running.contains(&node.machine()))
+                    .filter(|node| running.contains(&node.name))
                     .count();
                 assert!(busy <= max, "{busy} nodes run a Job, {max} allowed");
             }

@@ -122,6 +122,24 @@ fn a_job_we_created_is_there_at_once_without_a_uid() {
 }
 
 #[test]
+fn a_job_we_deleted_is_going_until_the_watch_shows_it_gone() {
+    let gone = || Expectation::JobDeleted {
+        name: "agent-job".to_owned(),
+        uid: "job-uid".to_owned(),
+    };
+    let bench = Bench::new();
+    bench.see(Kind::Job, &job(&json!([])), 0);
+    expect(&bench, gone(), 0);
+    bench.see(Kind::Job, &job(&json!([])), 1);
+    assert!(bench.observed(1).jobs[0].deleting, "still to be seen");
+    bench.lose(Kind::Job, &job(&json!([])), 2);
+    assert_eq!((bench.observed(2).jobs.len(), open(&bench)), (0, 0));
+    // The watch was quicker than the response.
+    expect(&bench, gone(), 3);
+    assert_eq!(open(&bench), 0);
+}
+
+#[test]
 fn a_creation_and_deletion_that_only_shows_as_a_deletion_ends_the_expectation() {
     let bench = Bench::new();
     expect(&bench, Expectation::JobCreated(Box::new(job_view())), 0);

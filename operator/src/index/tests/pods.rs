@@ -191,6 +191,38 @@ fn what_keeps_a_container_from_running_is_told_and_starting_is_no_trouble() {
 }
 
 #[test]
+fn a_pod_has_started_once_any_of_its_containers_ran() {
+    let waiting = || json!({"state": {"waiting": {"reason": "ImagePullBackOff"}}});
+    let ended = json!({"state": {"terminated": {"exitCode": 0}}});
+    let again = json!({"restartCount": 1, "state": {"waiting": {"reason": "ImagePullBackOff"}}});
+    for (version, status, started) in [
+        (10, json!({"phase": "Pending"}), false),
+        (
+            11,
+            json!({"containerStatuses": [waiting(), waiting()]}),
+            false,
+        ),
+        (
+            12,
+            json!({"initContainerStatuses": [ended], "containerStatuses": [waiting()]}),
+            true,
+        ),
+        (
+            13,
+            json!({"containerStatuses": [waiting(), {"state": {"running": {}}}]}),
+            true,
+        ),
+        (14, json!({"containerStatuses": [again]}), true),
+    ] {
+        let mut pod = pod("agent-1", version);
+        pod["status"] = status;
+        let bench = Bench::new();
+        bench.see(Kind::Pod, &pod, 0);
+        assert_eq!(bench.pod(0).started, started, "{version}");
+    }
+}
+
+#[test]
 fn the_exit_is_that_of_the_container_that_failed_else_of_the_last_main_container() {
     let exit = |init: i32, first: i32, second: i32| {
         let ended = |code: i32, time: &str| json!({"state": {"terminated": {"exitCode": code, "reason": "X", "finishedAt": time}}});

@@ -206,7 +206,7 @@ mod tests {
         let counted = status(4, "False", 101);
         assert_eq!(
             decide(&stored, &counted, just_now),
-            Verdict::Later(DEBOUNCE - Duration::from_millis(500))
+            Verdict::Later(DEBOUNCE.saturating_sub(Duration::from_millis(500)))
         );
         assert_eq!(decide(&stored, &counted, Some(DEBOUNCE)), Verdict::Write);
         assert_eq!(

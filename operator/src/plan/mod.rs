@@ -287,18 +287,18 @@ impl Action {
         }
     }
 
-    /// Whether the API server may refuse it for what the task asks for.
+    /// Whether the API server, or an admission policy in it, may refuse it for what the task asks for.
     fn is_child_write(&self) -> bool {
         match self {
             Self::CheckDaemonSet(_)
             | Self::CheckJob(_)
             | Self::ApplyDaemonSet(_)
-            | Self::CreateJob(_) => true,
+            | Self::DeletePod { .. }
+            | Self::CreateJob(_)
+            | Self::DeleteJob { .. } => true,
             Self::CreateRevision(_)
             | Self::RenumberRevision { .. }
             | Self::DeleteRevision { .. }
-            | Self::DeletePod { .. }
-            | Self::DeleteJob { .. }
             | Self::RecordResult { .. }
             | Self::Publish(_) => false,
         }

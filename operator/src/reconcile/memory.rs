@@ -7,7 +7,7 @@ use hosttask_crds::task::WindowsHostTaskStatus;
 
 use crate::error::FIRST_REFUSED_RETRY;
 use crate::plan::Action;
-use crate::queue::backoff;
+use crate::queue::{MAX_BACKOFF, backoff};
 use crate::report::Written;
 use crate::status::Rejection;
 
@@ -23,7 +23,7 @@ pub(super) struct Memory {
     superseded: VecDeque<String>,
     /// Our last status write, and when it was.
     written: Option<(Written, Instant)>,
-    refused: Option<Refused>,
+    refused: Vec<Refused>,
     failing_since: Option<Instant>,
 }
 
@@ -72,8 +72,8 @@ impl Memory {
     pub(super) fn refused(&self, action: &Action, now: Instant) -> Option<(Rejection, Duration)> {
         let refused = self
             .refused
-            .as_ref()
-            .filter(|refused| refused.action == *action && now < refused.until)?;
+            .iter()
+            .find(|refused| is_same_write(&refused.action, action) && now < refused.until)?;
         Some((
             refused.rejection.clone(),
             refused.until.saturating_duration_since(now),
@@ -87,24 +87,29 @@ impl Memory {
         rejection: Rejection,
         now: Instant,
     ) -> Duration {
-        let times = self
+        let before = self
             .refused
-            .take()
-            .filter(|before| before.action == *action)
-            .map_or(0, |before| before.times);
+            .iter()
+            .position(|before| is_same_write(&before.action, action))
+            .map(|before| self.refused.swap_remove(before));
+        let times = before.map_or(0, |before| before.times);
         let delay = backoff(times).max(FIRST_REFUSED_RETRY);
-        self.refused = now.checked_add(delay).map(|until| Refused {
-            action: action.clone(),
-            rejection,
-            times: times + 1,
-            until,
-        });
+        // What is wanted is tried again in time; the rest is not wanted any more.
+        self.refused
+            .retain(|old| now.saturating_duration_since(old.until) < MAX_BACKOFF);
+        self.refused
+            .extend(now.checked_add(delay).map(|until| Refused {
+                action: action.clone(),
+                rejection,
+                times: times + 1,
+                until,
+            }));
         delay
     }
 
     /// A pass carried out its whole plan.
     pub(super) fn succeeded(&mut self) {
-        self.refused = None;
+        self.refused.clear();
         self.failing_since = None;
     }
 
@@ -115,10 +120,26 @@ impl Memory {
     }
 }
 
+/// Whether two writes ask for the same. The resource version of a pod is a precondition: the kubelet raises it all the time,
+/// and whoever refuses to let the pod go does not mind.
+fn is_same_write(one: &Action, other: &Action) -> bool {
+    if let (
+        Action::DeletePod { name, uid, .. },
+        Action::DeletePod {
+            name: other_name,
+            uid: other_uid,
+            ..
+        },
+    ) = (one, other)
+    {
+        return (name, uid) == (other_name, other_uid);
+    }
+    one == other
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::queue::MAX_BACKOFF;
     use hosttask_crds::Reason;
 
     fn status(generation: i64) -> WindowsHostTaskStatus {
@@ -187,6 +208,44 @@ mod tests {
             FIRST_REFUSED_RETRY,
             "another write starts afresh"
         );
+    }
+
+    #[test]
+    fn a_pod_that_may_not_be_deleted_stays_refused_while_its_status_changes() {
+        let (mut memory, now) = (Memory::default(), Instant::now());
+        let delete = |uid: &str, version: &str| Action::DeletePod {
+            name: "p".into(),
+            uid: uid.into(),
+            resource_version: version.into(),
+            node: "n".into(),
+        };
+        let rejection = Rejection {
+            reason: Reason::ChildRejected,
+            message: "no".into(),
+        };
+        memory.refuse(&delete("a", "7"), rejection.clone(), now);
+        assert!(memory.refused(&delete("a", "8"), now).is_some());
+        assert!(memory.refused(&delete("b", "8"), now).is_none());
+    }
+
+    #[test]
+    fn refusals_of_several_writes_are_remembered_until_they_are_not_wanted_any_more() {
+        let (mut memory, now) = (Memory::default(), Instant::now());
+        let delete = |name: &str| Action::DeleteRevision {
+            name: name.into(),
+            uid: "u".into(),
+        };
+        let rejection = || Rejection {
+            reason: Reason::ChildRejected,
+            message: "no".into(),
+        };
+        memory.refuse(&delete("a"), rejection(), now);
+        memory.refuse(&delete("b"), rejection(), now);
+        assert!(memory.refused(&delete("a"), now).is_some());
+        assert!(memory.refused(&delete("b"), now).is_some());
+        let later = now + MAX_BACKOFF * 2;
+        memory.refuse(&delete("c"), rejection(), later);
+        assert_eq!(memory.refused.len(), 1);
     }
 
     #[test]

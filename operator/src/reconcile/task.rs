@@ -41,8 +41,9 @@ impl TaskPass<'_> {
             uid: &self.task.uid,
             clock: r.clock,
         };
-        let reject =
-            |rejection: &Rejection| status::rejected(plan.status.clone(), rejection, self.now);
+        let reject = |rejection: &Rejection| {
+            status::rejected(plan.status.clone(), &self.stored, rejection, self.now)
+        };
         for action in plan
             .actions
             .iter()

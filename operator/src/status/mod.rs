@@ -356,12 +356,17 @@ pub(crate) fn invalid(
     status
 }
 
-/// The status of a task one of whose children the API server refused. `status` is what the plan wanted to report.
+/// The status of a task one of whose children the API server refused. `status` is what the plan wanted to report, and
+/// `stored` what is reported now: what was planned did not happen, so it is no progress, and the same refusal says nothing new.
 pub fn rejected(
     mut status: WindowsHostTaskStatus,
+    stored: &WindowsHostTaskStatus,
     rejection: &Rejection,
     now: Timestamp,
 ) -> WindowsHostTaskStatus {
+    status
+        .last_progress_time
+        .clone_from(&stored.last_progress_time);
     let text = cut(&rejection.message, MESSAGE);
     if rejection.reason == Reason::ProgressingWithRetry {
         let previous = status.conditions.clone();

@@ -92,7 +92,7 @@ fn a_refused_child_stalls_and_leaves_no_reconciling() {
         reason: Reason::ChildRejected,
         message: "no".into(),
     };
-    let status = rejected(rolling(), &refused, second(20));
+    let status = rejected(rolling(), &rolling(), &refused, second(20));
     assert_eq!(
         types(&status),
         [
@@ -109,7 +109,7 @@ fn a_refused_child_stalls_and_leaves_no_reconciling() {
         .collect();
     assert_eq!(since, [10, 20, 10, 20], "Ready was False before");
     assert_eq!(
-        rejected(status.clone(), &refused, second(99)),
+        rejected(status.clone(), &status, &refused, second(99)),
         status,
         "the same refusal says nothing new"
     );
@@ -121,7 +121,7 @@ fn a_quota_is_no_fault_of_the_spec() {
         reason: Reason::PodsNotCreated,
         message: "quota".into(),
     };
-    let status = rejected(rolling(), &refused, second(20));
+    let status = rejected(rolling(), &rolling(), &refused, second(20));
     assert_eq!(
         reason(&status, ConditionType::Validated),
         Some(Reason::Valid)
@@ -138,7 +138,7 @@ fn a_passing_failure_is_reconciling_and_does_not_undo_ready() {
         reason: Reason::ProgressingWithRetry,
         message: "503".into(),
     };
-    let status = rejected(rolling(), &refused, second(20));
+    let status = rejected(rolling(), &rolling(), &refused, second(20));
     assert_eq!(
         types(&status)[..2],
         [
@@ -152,7 +152,7 @@ fn a_passing_failure_is_reconciling_and_does_not_undo_ready() {
         conditions: set.done(),
         ..rolling()
     };
-    assert_eq!(rejected(done.clone(), &refused, second(20)), done);
+    assert_eq!(rejected(done.clone(), &done, &refused, second(20)), done);
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn a_refusal_is_remembered_only_for_the_same_generation_revision_and_write() {
         reason: Reason::ChildRejected,
         message: "no".into(),
     };
-    let mut status = rejected(rolling(), &refused, second(20));
+    let mut status = rejected(rolling(), &rolling(), &refused, second(20));
     status.update_revision = Some("r2".into());
     let kept = Phase::Stalled {
         reason: Reason::ChildRejected,
@@ -183,4 +183,24 @@ fn a_refusal_is_remembered_only_for_the_same_generation_revision_and_write() {
         None,
         "nothing is left to refuse"
     );
+}
+
+#[test]
+fn what_was_refused_is_no_progress() {
+    let refused = |reason| Rejection {
+        reason,
+        message: "no".into(),
+    };
+    let stored = WindowsHostTaskStatus {
+        last_progress_time: Some(Time(second(10))),
+        ..rolling()
+    };
+    let planned = WindowsHostTaskStatus {
+        last_progress_time: Some(Time(second(20))),
+        ..rolling()
+    };
+    for reason in [Reason::ChildRejected, Reason::ProgressingWithRetry] {
+        let status = rejected(planned.clone(), &stored, &refused(reason), second(20));
+        assert_eq!(status.last_progress_time, stored.last_progress_time);
+    }
 }

@@ -18,6 +18,9 @@ pub struct Observed {
     pub created: Timestamp,
     /// The Windows nodes that `placement` selects and whose taints it tolerates, in name order.
     pub nodes: Vec<NodeView>,
+    /// Windows nodes with a Job of the task that are not (or no longer) among `nodes`: nothing starts there, but what ended is
+    /// recorded before the Job's TTL takes it.
+    pub left: Vec<NodeView>,
     /// The task's DaemonSet.
     pub daemon_set: DaemonSetView,
     /// The task's pods, of any revision.
@@ -58,7 +61,8 @@ pub struct NodeView {
 
 impl NodeView {
     /// Which machine this is: the UID of the Node object and the identity of the machine behind it. It changes when the
-    /// node is created anew and when it is re-imaged in place; in both cases what ran before is void.
+    /// node is created anew and when it is re-imaged in place; in both cases the Jobs made before are void. Whether the ledger
+    /// is void too is told by [`crate::plan::node::is_void`].
     pub fn machine(&self) -> String {
         format!("{}/{}", self.uid, self.system_uuid)
     }

@@ -28,7 +28,10 @@ impl State {
             .tasks
             .get(&desired.key)
             .map(super::fleet::TaskRow::snapshot);
-        let (nodes, ledger) = self.fleet(desired);
+        let (nodes, mut ledger) = self.fleet(desired);
+        let jobs = self.jobs_of(&task, symbol);
+        let left = self.left(&nodes, &jobs);
+        self.add_entries(&left, &desired.uid, &mut ledger);
         Observed {
             status: snapshot
                 .as_ref()
@@ -38,7 +41,8 @@ impl State {
             nodes,
             daemon_set: self.daemon_set(desired),
             pods: self.pods_of(desired, &task, symbol, now),
-            jobs: self.jobs_of(&task, symbol),
+            jobs,
+            left,
             ledger,
             revisions: self.revisions_of(desired, &task, symbol),
             stable_content: None,
@@ -72,14 +76,34 @@ impl State {
             .collect();
         nodes.sort_by(|one, other| one.name.cmp(&other.name));
         let mut ledger = BTreeMap::new();
-        for view in &nodes {
-            let pending = self.pending_entry(&view.name, &desired.uid);
-            let entry = pending.or_else(|| self.ledger_entry(view, &desired.uid));
+        self.add_entries(&nodes, &desired.uid, &mut ledger);
+        (nodes, ledger)
+    }
+
+    /// The nodes that have a Job and are not in the fleet.
+    fn left(&self, fleet: &[NodeView], jobs: &[JobView]) -> Vec<NodeView> {
+        let known: BTreeSet<&str> = fleet.iter().map(|node| node.name.as_str()).collect();
+        let others: BTreeSet<&str> = jobs.iter().map(|job| job.node.as_str()).collect();
+        others
+            .difference(&known)
+            .filter_map(|name| Some(self.nodes.get(&self.symbols.find(name)?)?.0.view(name)))
+            .collect()
+    }
+
+    /// The valid ledger entries of a task on these nodes.
+    fn add_entries(
+        &self,
+        nodes: &[NodeView],
+        task_uid: &str,
+        ledger: &mut BTreeMap<String, LedgerEntry>,
+    ) {
+        for view in nodes {
+            let pending = self.pending_entry(&view.name, task_uid);
+            let entry = pending.or_else(|| self.ledger_entry(view, task_uid));
             if let Some(entry) = entry {
                 ledger.insert(view.name.clone(), entry.clone());
             }
         }
-        (nodes, ledger)
     }
 
     fn pending_entry(&self, node: &str, task_uid: &str) -> Option<&LedgerEntry> {

@@ -32,22 +32,7 @@ pub(super) fn decide(
         pods: BTreeMap::new(),
         found: Found::default(),
     };
-    for pod in observed.pods.iter().filter(|pod| !pod.finished) {
-        walk.pods.entry(&pod.node).or_default().push(pod);
-    }
-    let mut by_node: BTreeMap<&str, Vec<&JobView>> = BTreeMap::new();
-    for job in &observed.jobs {
-        by_node.entry(&job.node).or_default().push(job);
-    }
-    for node in &observed.nodes {
-        // A node that was deleted and registered again did not run what its predecessor ran.
-        let (jobs, former): (Vec<_>, Vec<_>) = by_node
-            .remove(node.name.as_str())
-            .unwrap_or_default()
-            .into_iter()
-            .partition(|job| job.machine == node.machine());
-        walk.node(node, &jobs, &former);
-    }
+    walk.nodes();
     let Found {
         mut tally,
         mut actions,
@@ -164,6 +149,30 @@ struct Found<'a> {
 }
 
 impl<'a> Walk<'a> {
+    fn nodes(&mut self) {
+        for pod in self.observed.pods.iter().filter(|pod| !pod.finished) {
+            self.pods.entry(&pod.node).or_default().push(pod);
+        }
+        let mut by_node: BTreeMap<&str, Vec<&JobView>> = BTreeMap::new();
+        for job in &self.observed.jobs {
+            by_node.entry(&job.node).or_default().push(job);
+        }
+        for node in &self.observed.nodes {
+            // A node that was deleted and registered again did not run what its predecessor ran.
+            let (jobs, former): (Vec<_>, Vec<_>) = by_node
+                .remove(node.name.as_str())
+                .unwrap_or_default()
+                .into_iter()
+                .partition(|job| job.machine == node.machine());
+            self.node(node, &jobs, &former);
+        }
+        for node in &self.observed.left {
+            let mut jobs = by_node.remove(node.name.as_str()).unwrap_or_default();
+            jobs.retain(|job| job.machine == node.machine());
+            self.entry(node, &jobs);
+        }
+    }
+
     /// `jobs` are of this machine, `former` of another one that had the node's name.
     fn node(&mut self, node: &'a NodeView, jobs: &[&JobView], former: &[&JobView]) {
         self.found.tally.desired += 1;

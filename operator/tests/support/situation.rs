@@ -28,6 +28,9 @@ pub(crate) struct Situation {
     previous: Option<Previous>,
     #[serde(default)]
     nodes: Vec<Node>,
+    /// Nodes that placement does not select.
+    #[serde(default)]
+    left: Vec<Node>,
     /// The revision of the DaemonSet's template.
     daemon_set: Option<String>,
     #[serde(default)]
@@ -66,6 +69,7 @@ struct Spec {
     min_healthy_percent: Option<i32>,
     min_ready_seconds: Option<u64>,
     history: Option<usize>,
+    success: Option<Vec<i32>>,
     #[serde(default)]
     leave_cordoned: bool,
     #[serde(default = "one")]
@@ -164,6 +168,9 @@ impl Situation {
         if let Some(limit) = spec.history {
             desired.revision_history_limit = limit;
         }
+        if let Some(codes) = &spec.success {
+            desired.job.success.clone_from(codes);
+        }
         desired.min_ready = Duration::from_secs(spec.min_ready_seconds.unwrap_or(0));
         desired
     }
@@ -216,6 +223,7 @@ impl Situation {
                 .map_or_else(WindowsHostTaskStatus::default, Previous::status),
             created: start(),
             nodes: self.nodes.iter().map(Node::view).collect(),
+            left: self.left.iter().map(Node::view).collect(),
             daemon_set,
             pods: self.pods.iter().cloned().map(complete_pod).collect(),
             jobs: self.jobs.iter().cloned().map(complete_job).collect(),

@@ -58,6 +58,31 @@ fn an_entry_counts_for_its_task_on_its_machine_only() {
 }
 
 #[test]
+fn a_node_that_left_the_fleet_is_told_with_its_entry_while_a_job_of_the_task_is_on_it() {
+    let bench = bench();
+    let mine = entry(UID, "agent-abc", 1);
+    bench.see(
+        Kind::Ledger,
+        &ledger(5, "machine-win-1", std::slice::from_ref(&mine)),
+        1,
+    );
+    let mut desired = desired();
+    desired.generation = 2;
+    let elsewhere = json!({"nodeSelector": {"matchLabels": {"pool": "b"}}});
+    desired.placement = placement::compile(Some(&serde_json::from_value(elsewhere).unwrap()));
+    let seen = || bench.index.observed(&desired, at(2));
+    assert_eq!((seen().nodes.len(), seen().left.len()), (0, 0));
+    let job = json!({"metadata": {
+        "name": "agent-job", "namespace": "ops", "uid": "job-uid", "resourceVersion": "9",
+        "labels": {"hosttask.dev/task-uid": UID},
+        "annotations": {"hosttask.dev/node": "win-1"}
+    }});
+    bench.see(Kind::Job, &job, 1);
+    assert_eq!((seen().nodes.len(), seen().left.len()), (0, 1));
+    assert_eq!(seen().ledger.get("win-1"), Some(&mine));
+}
+
+#[test]
 fn a_reimaged_node_voids_its_entries() {
     let bench = bench();
     bench.see(

@@ -16,6 +16,8 @@ use crate::observed::{JobEnd, JobView, NodeView};
 
 /// The longest message of a ledger entry, in characters.
 const LOG_TAIL: usize = 1024;
+/// Why a Job failed that our failure policy ended.
+const POD_FAILURE_POLICY: &str = "PodFailurePolicy";
 
 /// What the end of a Job means, for the ledger.
 pub(super) fn result(
@@ -30,24 +32,30 @@ pub(super) fn result(
         .exit
         .as_ref()
         .filter(|_| end.complete || end.reason != "DeadlineExceeded");
-    let code = exit.map(|exit| exit.code);
-    let listed = |codes: &[i32]| code.is_some_and(|code| codes.contains(&code));
-    let (state, reason) = if listed(&policy.reboot_required) {
-        (LedgerState::RebootPending, "RebootRequired")
-    } else if end.complete || listed(&policy.success) {
-        (LedgerState::Succeeded, "Succeeded")
-    } else if exit.is_some() {
-        (LedgerState::Failed, "ExitCode")
-    } else {
-        (
-            LedgerState::Failed,
-            if end.reason.is_empty() {
-                "JobFailed"
-            } else {
-                end.reason.as_str()
-            },
-        )
-    };
+    let code = exit.map(|exit| exit.code).or_else(|| policy_code(end));
+    // A Job is complete when its program left with 0, which need not be one of the codes that mean success.
+    let judged = code.or_else(|| end.complete.then_some(0));
+    let listed = |codes: &[i32]| judged.is_some_and(|code| codes.contains(&code));
+    // Our policy fails a Job early for a known code only. Where nobody can tell which, it must not run again; a reboot too
+    // many is better than one that is missing.
+    let known = judged.is_none() && end.reason == POD_FAILURE_POLICY;
+    let (state, reason) =
+        if listed(&policy.reboot_required) || (known && !policy.reboot_required.is_empty()) {
+            (LedgerState::RebootPending, "RebootRequired")
+        } else if known || listed(&policy.success) {
+            (LedgerState::Succeeded, "Succeeded")
+        } else if judged.is_some() {
+            (LedgerState::Failed, "ExitCode")
+        } else {
+            (
+                LedgerState::Failed,
+                if end.reason.is_empty() {
+                    "JobFailed"
+                } else {
+                    end.reason.as_str()
+                },
+            )
+        };
     let message = exit
         .map(|exit| exit.message.as_str())
         .filter(|text| !text.is_empty());
@@ -69,6 +77,16 @@ pub(super) fn result(
         next_retry_time: again.then(|| Time(later(end.time, delay(policy, job.attempt)))),
         boot_id: (state == LedgerState::RebootPending).then(|| node.boot_id.clone()),
     }
+}
+
+/// The exit code in the condition of a Job that our failure policy ended: "Container main for pod ns/agent-x failed with exit
+/// code 3010 matching `FailJob` rule at index 0". It stays when the pod is gone.
+fn policy_code(end: &JobEnd) -> Option<i32> {
+    let told = end
+        .message
+        .split_once("exit code ")
+        .filter(|_| end.reason == POD_FAILURE_POLICY)?;
+    told.1.split(' ').next()?.parse().ok()
 }
 
 /// How long after failed attempt `attempts` the next one starts: doubled each time, up to the maximum.

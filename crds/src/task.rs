@@ -303,9 +303,9 @@ pub struct Job {
     #[schemars(range(min = 1, max = 604_800))]
     pub active_deadline_seconds: Option<i64>,
     /// After how many seconds a finished Job is deleted. The result stays in the node's ledger (`kubectl get whn NODE`).
-    /// Default 3600.
+    /// Default 3600. At least 60, so that the result is recorded before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 31_536_000))]
+    #[schemars(range(min = 60, max = 31_536_000))]
     pub ttl_seconds_after_finished: Option<i32>,
     /// What the exit codes of the program mean.
     #[serde(default, skip_serializing_if = "Option::is_none")]

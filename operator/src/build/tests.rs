@@ -141,14 +141,14 @@ fn the_applied_hash_changes_with_anything_else_and_only_then() {
 
 #[test]
 fn a_job_is_for_one_node_and_one_attempt() {
-    let job = run_once(&json!({"activeDeadlineSeconds": 60, "ttlSecondsAfterFinished": 5}));
+    let job = run_once(&json!({"activeDeadlineSeconds": 60, "ttlSecondsAfterFinished": 60}));
     let spec = &job["spec"];
     for (field, value) in [
         ("backoffLimit", 0),
         ("completions", 1),
         ("parallelism", 1),
         ("activeDeadlineSeconds", 60),
-        ("ttlSecondsAfterFinished", 5),
+        ("ttlSecondsAfterFinished", 60),
     ] {
         assert_eq!(spec[field], value, "{field}");
     }

@@ -156,7 +156,8 @@ pub(super) fn job(job: &Job, found: &mut Found) -> JobPolicy {
     let ttl_after_finished = seconds(
         job.ttl_seconds_after_finished,
         3600,
-        0..=year,
+        // A Job that goes before its result is recorded would be run again.
+        60..=year,
         "spec.job.ttlSecondsAfterFinished",
         found,
     );

@@ -9,7 +9,7 @@ pub(super) fn task_cases() -> Vec<Case> {
         case(&REQUIRED, "/mode", Value::Null),
         case(&REQUIRED, "/runAs", Value::Null),
         case(&REQUIRED, "/template", Value::Null),
-        case(&JOB_MODE, "/job", json!({"ttlSecondsAfterFinished": 5})),
+        case(&JOB_MODE, "/job", json!({"ttlSecondsAfterFinished": 60})),
         case(&decode::MALFORMED, "/mode", json!("Sometimes")),
         case(&decode::MALFORMED, "/suspend", json!("no")),
         case(&decode::MALFORMED, "/template", json!([])),
@@ -219,7 +219,7 @@ pub(super) fn limit_cases() -> Vec<Case> {
     }
     for (pointer, value) in [
         ("/job/activeDeadlineSeconds", 0),
-        ("/job/ttlSecondsAfterFinished", -1),
+        ("/job/ttlSecondsAfterFinished", 59),
         ("/job/retry/limit", -1),
         ("/job/retry/initialSeconds", 0),
     ] {

@@ -3,7 +3,7 @@
 mod memory;
 mod task;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -210,6 +210,7 @@ impl Reconciler {
             version,
             now,
             done: Done::default(),
+            told: BTreeSet::new(),
         };
         pass.done.again = plan.requeue;
         let (status, error) = pass.apply(&plan).await; // writes
@@ -262,3 +263,6 @@ fn panic_text(payload: &(dyn std::any::Any + Send)) -> String {
     text.or_else(|| payload.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "no message".to_owned())
 }
+
+#[cfg(test)]
+mod tests;

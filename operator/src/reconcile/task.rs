@@ -1,5 +1,7 @@
 //! The writing half of a pass over a task: apply, then report.
 
+use std::collections::BTreeSet;
+
 use hosttask_crds::Reason;
 use hosttask_crds::task::WindowsHostTaskStatus;
 use jiff::Timestamp;
@@ -25,6 +27,8 @@ pub(super) struct TaskPass<'a> {
     pub(super) version: String,
     pub(super) now: Timestamp,
     pub(super) done: Done,
+    /// The nodes whose results were recorded and told.
+    pub(super) told: BTreeSet<String>,
 }
 
 impl TaskPass<'_> {
@@ -58,6 +62,13 @@ impl TaskPass<'_> {
             }
             let Err(error) = applier.apply(action).await else {
                 self.done.writes.push(word(action));
+                if let Action::RecordResult { node, .. } = action {
+                    // Now: no later pass plans it again, so what fails after it must not take it along.
+                    for note in notes(plan).filter(|note| note.node.as_ref() == Some(node)) {
+                        r.events.publish(self.key, &self.task.uid, note).await;
+                    }
+                    self.told.insert(node.clone());
+                }
                 continue;
             };
             if let Some(rejection) = error.rejection() {
@@ -118,16 +129,29 @@ impl TaskPass<'_> {
             }
         }
         if *status == plan.status {
-            for action in &plan.actions {
-                if let Action::Publish(note) = action {
-                    r.events.publish(self.key, &self.task.uid, note).await;
-                }
+            let told = |note: &&Note| {
+                let node = note.node.as_ref();
+                node.is_some_and(|node| self.told.contains(node))
+            };
+            for note in notes(plan).filter(|note| !told(note)) {
+                r.events.publish(self.key, &self.task.uid, note).await;
             }
         } else if let Some(note) = stall(&self.stored, status) {
             r.events.publish(self.key, &self.task.uid, &note).await;
         }
         Ok(())
     }
+}
+
+/// The events of a plan.
+fn notes(plan: &Plan) -> impl Iterator<Item = &Note> {
+    plan.actions.iter().filter_map(|action| {
+        if let Action::Publish(note) = action {
+            Some(note)
+        } else {
+            None
+        }
+    })
 }
 
 /// The event of a task that stalls where it did not, or for another reason than before.

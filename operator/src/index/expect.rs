@@ -274,6 +274,11 @@ impl Expectations {
             .flatten()
     }
 
+    /// A task is no more: nobody waits for what was written for it.
+    pub(super) fn forget(&mut self, task: &str) {
+        self.open.retain(|_, open| open.task != task);
+    }
+
     /// A list that was started after the write shows its result: nothing is left to expect.
     pub(super) fn listed(&mut self, kind: Kind, epoch: u32) {
         self.open

@@ -66,7 +66,7 @@ pub(super) struct TaskRow {
     spec: Arc<Value>,
     status: WindowsHostTaskStatus,
     created: Timestamp,
-    deleting: bool,
+    pub(super) deleting: bool,
     resource_version: String,
     /// The placement, compiled once per generation.
     pub(super) placement: Placement,

@@ -9,7 +9,7 @@ use super::change::{Kind, Source};
 use super::fleet::{TaskRow, takes};
 use super::inputs::{InputKind, Named};
 use super::node::{LedgerRow, NodeRow};
-use super::owner::version;
+use super::owner::{task_text, version};
 use super::state::{Keys, State, key};
 use super::symbol::Symbol;
 use super::wire;
@@ -41,7 +41,7 @@ impl State {
         if let Some((symbol, uid, _)) = &old {
             if *uid != row.uid {
                 self.task_keys.remove(symbol);
-                self.forget(uid, keys);
+                self.forget(&key.namespace, uid, keys);
             }
             self.symbols.release(*symbol);
         }
@@ -64,15 +64,16 @@ impl State {
         };
         self.task_keys.remove(&row.symbol);
         self.symbols.release(row.symbol);
-        self.forget(&row.uid, keys);
+        self.forget(&key.namespace, &row.uid, keys);
         if !row.inputs.is_empty() {
             self.want_inputs();
         }
         keys.insert(Key::Task(key.clone()));
     }
 
-    /// A task is no more: its results are not worth keeping.
-    fn forget(&mut self, uid: &str, keys: &mut Keys) {
+    /// A task is no more: its results are not worth keeping, and its writes not worth waiting for.
+    fn forget(&mut self, namespace: &str, uid: &str, keys: &mut Keys) {
+        self.expectations.forget(&task_text(namespace, uid));
         for entries in self.pending.values_mut() {
             entries.remove(uid);
         }

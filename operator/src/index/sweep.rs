@@ -100,6 +100,8 @@ impl State {
     /// The tasks that have to be looked at because time has passed.
     pub(super) fn due(&self, now: Timestamp) -> Vec<Key> {
         let overdue = self.expectations.overdue(now).map(|(key, _, _)| key);
+        // A pass over a task that is going settles nothing.
+        let overdue = overdue.filter(|key| self.tasks.get(key).is_some_and(|row| !row.deleting));
         let missing = self.tasks.iter().filter(|(_, row)| {
             row.missing
                 .as_ref()

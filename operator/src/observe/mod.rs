@@ -13,7 +13,7 @@ use kube::Client;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::desired::{Content, Desired};
+use crate::desired::{Content, Desired, TaskKey};
 use crate::index::wire::{self, Stamp};
 use crate::index::{Index, Kind, MissingPods, Object, Scope, Settled, daemon_set_view};
 use crate::observed::{DaemonSetView, Observed};
@@ -50,7 +50,6 @@ pub async fn observe(
     desired: &Desired,
     now: Timestamp,
 ) -> Result<Observed, Error> {
-    settle(client, index, desired, now).await?;
     let mut observed = index.observed(desired, now);
     if desired.mode == Mode::Daemon && observed.daemon_set == DaemonSetView::Absent {
         observed.daemon_set = live_daemon_set(client, desired).await?;
@@ -62,14 +61,18 @@ pub async fn observe(
     Ok(observed)
 }
 
-/// Ends the expectations that the watch did not fulfil in time, by one read each.
-async fn settle(
+/// Ends the expectations that the watch did not fulfil in time, by one read each. Do this before anything else: it is due for
+/// an invalid task, too, about which nothing is observed.
+///
+/// # Errors
+/// As [`observe`].
+pub async fn settle(
     client: &Client,
     index: &Index,
-    desired: &Desired,
+    key: &TaskKey,
     now: Timestamp,
 ) -> Result<(), Error> {
-    for overdue in index.overdue(&desired.key, now) {
+    for overdue in index.overdue(key, now) {
         let path = source::object(overdue.kind, &overdue.namespace, &overdue.name);
         let settled = match read(client, &path).await? {
             Some(text) => Settled::Found(

@@ -54,7 +54,9 @@ async fn look(
     desired: &Desired,
     second: i64,
 ) -> Result<Observed, Error> {
-    observe(&server.client(), &bench.index, desired, at(second)).await
+    let (client, now) = (server.client(), at(second));
+    settle(&client, &bench.index, &desired.key, now).await?;
+    observe(&client, &bench.index, desired, now).await
 }
 
 #[tokio::test(start_paused = true)]

@@ -21,7 +21,7 @@ use crate::error::{Cause, Error, Retry, chain};
 use crate::event::Events;
 use crate::index::{Index, Key};
 use crate::metrics::{CONTROLLER, Metrics, Passed};
-use crate::observe::observe;
+use crate::observe::{observe, settle};
 use crate::plan::node::{NodeAction, plan_node};
 use crate::queue::Outcome;
 use crate::queue::driver::SharedQueue;
@@ -179,7 +179,12 @@ impl Reconciler {
         };
         tracing::Span::current().record("generation", task.generation);
         // Kubernetes collects the children of a task that is being deleted.
-        let (false, Some(inputs)) = (task.deleting, self.index.inputs(key)) else {
+        if task.deleting {
+            return Ok(Done::default());
+        }
+        let settled = settle(&self.client, &self.index, key, now).await; // reads
+        settled.map_err(|e| Error::Observe(Box::new(e)))?;
+        let Some(inputs) = self.index.inputs(key) else {
             return Ok(Done::default());
         }; // reads
         let (stored, version) = self.remember(key, |memory| {

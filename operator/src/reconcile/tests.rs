@@ -1,7 +1,8 @@
 //! The writing half of a pass, against a stand-in for the API server that refuses what the test says.
 
 use super::*;
-use crate::index::TaskSnapshot;
+use crate::index::tests::{UID, at, decode, key, pod, task, uid_of};
+use crate::index::{Change, Expectation, Kind, Source, TaskSnapshot};
 use crate::plan::{Action, Note, Plan};
 use hosttask_crds::Reason;
 use hosttask_crds::label::MACHINE;
@@ -143,4 +144,23 @@ async fn a_result_is_told_once_whatever_fails_after_it() {
         bench.pass(vec![result, create("b"), failed]).await;
         assert_eq!(bench.told(Reason::NodeFailed), 1, "{failures:?}");
     }
+}
+
+#[tokio::test]
+async fn an_overdue_write_of_an_invalid_task_is_settled_too() {
+    let bench = bench(&[("/pods/agent-1", 404)]);
+    let index = &bench.reconciler.index;
+    for (kind, object) in [
+        (Kind::Task, task(UID, 1, &json!({ "mode": "Never" }))),
+        (Kind::Pod, pod("agent-1", 7)),
+    ] {
+        index.apply(Change::Seen(decode(kind, &object), Source::Watch), at(0));
+    }
+    let deleted = Expectation::PodDeleted {
+        name: "agent-1".into(),
+        uid: uid_of("agent-1"),
+    };
+    index.expect(&key("agent"), UID, deleted, Timestamp::UNIX_EPOCH);
+    let _ = bench.reconciler.task(&key("agent")).await;
+    assert_eq!(index.counts().expectations, 0);
 }

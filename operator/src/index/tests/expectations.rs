@@ -367,3 +367,34 @@ fn a_job_that_shows_up_after_its_pod_ended_still_has_the_exit() {
         (true, Some(0))
     );
 }
+
+#[test]
+fn nobody_waits_for_the_writes_of_a_task_that_is_gone_or_going() {
+    let expect = |bench: &Bench| {
+        let deleted = Expectation::PodDeleted {
+            name: "agent-1".to_owned(),
+            uid: uid_of("agent-1"),
+        };
+        bench.see(Kind::Pod, &pod("agent-1", 10), 0);
+        bench.index.expect(&key("agent"), UID, deleted, at(0));
+        assert_eq!(bench.index.counts().expectations, 1);
+    };
+    let spec = json!({"mode": "Daemon"});
+    let bench = Bench::new();
+    expect(&bench);
+    assert_eq!(bench.index.due(at(30)), [task_key()]);
+    let mut going = task(UID, 2, &spec);
+    going["metadata"]["deletionTimestamp"] = json!(at(1).to_string());
+    bench.see(Kind::Task, &going, 1);
+    assert_eq!(bench.index.due(at(30)), []);
+    bench.lose(Kind::Task, &going, 2);
+    assert_eq!(bench.index.counts().expectations, 0);
+    // A pass that was under way when the task went.
+    expect(&bench);
+    assert_eq!(bench.index.due(at(30)), []);
+    let bench = Bench::new();
+    expect(&bench);
+    let again = task("44444444-4444-4444-8444-444444444444", 1, &spec);
+    bench.see(Kind::Task, &again, 1);
+    assert_eq!(bench.index.counts().expectations, 0, "made anew");
+}

@@ -135,7 +135,8 @@ impl fmt::Debug for Applier<'_> {
 }
 
 impl Applier<'_> {
-    /// One write. On an error the rest of the plan must not be carried out: it was decided on this one's success.
+    /// One write. On an error the rest of the plan must not be carried out, other nodes' Jobs apart: it was decided on this
+    /// one's success.
     pub async fn apply(&self, action: &Action) -> Result<(), Error> {
         match action {
             Action::CheckDaemonSet(set) => self

@@ -1,6 +1,7 @@
 //! The writing half of a pass over a task: apply, then report.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use hosttask_crds::Reason;
 use hosttask_crds::task::WindowsHostTaskStatus;
@@ -17,6 +18,30 @@ use crate::plan::{Action, Note, Plan};
 use crate::report::{self, Verdict};
 use crate::status::{self, Rejection};
 
+/// How many refusals one pass goes on after: where more nodes are refused than this, it is hardly the nodes' fault.
+const MOST_REFUSED: usize = 8;
+
+/// What was refused in a pass.
+#[derive(Default)]
+struct Refusal {
+    /// The first in the order of the plan: the one that the status names.
+    first: Option<Rejection>,
+    /// The shortest time after which one of them may be tried again.
+    wait: Option<Duration>,
+}
+
+impl Refusal {
+    fn add(&mut self, rejection: Rejection, wait: Duration) {
+        self.first.get_or_insert(rejection);
+        self.wait = Some(self.wait.map_or(wait, |before| before.min(wait)));
+    }
+}
+
+/// Whether the nodes behind it do not depend on it: each starts on its own, and the budget counts it whether it starts or not.
+fn is_of_one_node(action: &Action) -> bool {
+    matches!(action, Action::CreateJob(_) | Action::RecordResult { .. })
+}
+
 /// The writing half of a pass over a task.
 pub(super) struct TaskPass<'a> {
     pub(super) reconciler: &'a Reconciler,
@@ -32,7 +57,7 @@ pub(super) struct TaskPass<'a> {
 }
 
 impl TaskPass<'_> {
-    /// Carries out the writes of a plan up to the first that fails. Returns the status to report, and the failure where it
+    /// Carries out the writes of a plan up to the first that fails; a Job that is refused holds up no other node's. Returns the status to report, and the failure where it
     /// is not the task's.
     pub(super) async fn apply(&mut self, plan: &Plan) -> (WindowsHostTaskStatus, Option<Error>) {
         let r = self.reconciler;
@@ -48,17 +73,24 @@ impl TaskPass<'_> {
         let reject = |rejection: &Rejection| {
             status::rejected(plan.status.clone(), &self.stored, rejection, self.now)
         };
+        let (mut refusal, mut refused) = (Refusal::default(), 0);
         for action in plan
             .actions
             .iter()
             .filter(|action| !matches!(action, Action::Publish(_)))
         {
+            if refusal.first.is_some() && !is_of_one_node(action) {
+                continue;
+            }
             let known = r.remember(self.key, |memory| {
                 memory.refused(action, Instant::now().into_std())
             });
             if let Some((rejection, wait)) = known {
-                self.done.again = Some(wait);
-                return (reject(&rejection), None);
+                refusal.add(rejection, wait);
+                if is_of_one_node(action) {
+                    continue;
+                }
+                break;
             }
             let Err(error) = applier.apply(action).await else {
                 self.done.writes.push(word(action));
@@ -72,13 +104,17 @@ impl TaskPass<'_> {
                 continue;
             };
             if let Some(rejection) = error.rejection() {
-                let status = reject(&rejection);
                 tracing::warn!(error = %chain(&error), "Had a child refused");
                 let wait = r.remember(self.key, |memory| {
-                    memory.refuse(action, rejection, Instant::now().into_std())
+                    memory.refuse(action, rejection.clone(), Instant::now().into_std())
                 });
-                (self.done.again, self.done.refused) = (Some(wait), true);
-                return (status, None);
+                refusal.add(rejection, wait);
+                self.done.refused = true;
+                refused += 1;
+                if is_of_one_node(action) && refused < MOST_REFUSED {
+                    continue;
+                }
+                break;
             }
             let error = Error::Apply(Box::new(error));
             let lasting = matches!(
@@ -96,6 +132,10 @@ impl TaskPass<'_> {
                 self.stored.clone()
             };
             return (status, Some(error));
+        }
+        if let Some((rejection, wait)) = refusal.first.zip(refusal.wait) {
+            self.done.again = Some(wait);
+            return (reject(&rejection), None);
         }
         r.remember(self.key, Memory::succeeded);
         (plan.status.clone(), None)

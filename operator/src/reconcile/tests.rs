@@ -164,3 +164,27 @@ async fn an_overdue_write_of_an_invalid_task_is_settled_too() {
     let _ = bench.reconciler.task(&key("agent")).await;
     assert_eq!(index.counts().expectations, 0);
 }
+
+#[tokio::test]
+async fn a_job_that_is_refused_holds_up_no_other_node_and_waits_by_itself() {
+    let bench = bench(&[("job-b", 403)]);
+    let plan = || vec![create("a"), create("b"), create("c")];
+    let (status, done) = bench.pass(plan()).await;
+    let stalled = status.conditions.iter().find(|c| c.type_ == "Stalled");
+    assert!(stalled.is_some_and(|c| c.message.contains("job-b")));
+    assert!(done.refused && done.again.is_some());
+    assert_eq!(done.writes, ["CreateJob", "CreateJob"]);
+    assert_eq!(bench.sent("/jobs").len(), 3);
+    let (again, _) = bench.pass(plan()).await;
+    assert_eq!(bench.sent("/jobs").len(), 5, "b is not tried so soon");
+    assert_eq!(again.conditions, status.conditions);
+}
+
+#[tokio::test]
+async fn where_every_node_is_refused_a_pass_gives_up_early() {
+    let bench = bench(&[("/jobs", 403)]);
+    let nodes: Vec<String> = (0..50).map(|number| format!("n{number}")).collect();
+    let plan = nodes.iter().map(|node| create(node)).collect();
+    bench.pass(plan).await;
+    assert!(bench.sent("/jobs").len() < 10);
+}

@@ -344,19 +344,7 @@ fn a_secret_input_without_permission_names_the_role_binding_and_works_once_it_ex
         let message = &condition(&denied, "Ready").unwrap().message;
         assert!(message.contains("kubectl create rolebinding"), "{message}");
         assert!(tasks.pods("agent").await.unwrap().is_empty());
-        let bound = bed
-            .cluster
-            .kubectl(&[
-                "create",
-                "rolebinding",
-                "hosttask-secret-reader",
-                "-n",
-                "secret-inputs",
-                "--clusterrole=hosttask-secret-reader",
-                "--serviceaccount=hosttask-system:hosttask-operator",
-            ])
-            .await
-            .unwrap();
+        let bound = bed.allow_secrets("secret-inputs").await.unwrap();
         assert!(bound.is_success(), "{}", bound.stderr);
         tasks
             .wait_ready("agent", "True", "RolloutComplete", SOON)

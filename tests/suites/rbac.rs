@@ -113,19 +113,7 @@ async fn inputs(bed: &TestBed, tasks: &Tasks) {
         .wait_ready("agent", "False", "SecretAccessDenied", SOON)
         .await
         .unwrap();
-    let bound = bed
-        .cluster
-        .kubectl(&[
-            "create",
-            "rolebinding",
-            "hosttask-secret-reader",
-            "-n",
-            "rbac",
-            "--clusterrole=hosttask-secret-reader",
-            "--serviceaccount=hosttask-system:hosttask-operator",
-        ])
-        .await
-        .unwrap();
+    let bound = bed.allow_secrets("rbac").await.unwrap();
     assert!(bound.is_success(), "{}", bound.stderr);
     tasks
         .wait_ready("agent", "True", "RolloutComplete", SOON)

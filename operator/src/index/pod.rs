@@ -1,4 +1,6 @@
 //! Pods: the row of at most 200 bytes that stays of each.
+//!
+//! Longer than 400 lines: the row, how it is made and how it is shown change together.
 
 use hosttask_crds::label;
 use jiff::Timestamp;

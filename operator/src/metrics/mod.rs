@@ -1,4 +1,6 @@
 //! The metrics: names that controller dashboards know, and our own about tasks. No label ever holds free text or a node.
+//!
+//! Longer than 400 lines: one list of metrics, from which the reference page is made.
 
 pub mod labels;
 mod maker;

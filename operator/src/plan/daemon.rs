@@ -7,6 +7,7 @@ use hosttask_crds::task::NodeFailure;
 use jiff::Timestamp;
 
 use super::failure::{Verdict, is_healthy, judge};
+use super::phase::phase;
 use super::revisions::Revisions;
 use super::tally::{Tally, later};
 use super::{Action, Decision, budget};
@@ -77,7 +78,7 @@ pub(super) fn decide(
         }));
     }
     let over = settled && candidates == 0 && tally.in_progress == 0;
-    let phase = phase(desired, &tally, finished, over);
+    let phase = phase(desired, &tally, finished, over, Reason::RolloutComplete);
     if matches!(phase, Phase::Complete(_)) && !finished {
         // What completes the rollout also ends its claim on nodes that left during it.
         return decide(desired, observed, revisions, true, now);
@@ -88,36 +89,6 @@ pub(super) fn decide(
         phase,
         held_by_budget: settled && candidates > started,
         notes: Vec::new(),
-    }
-}
-
-fn phase(desired: &Desired, tally: &Tally, finished: bool, over: bool) -> Phase {
-    let needed = budget::needed(desired.min_healthy, tally.base);
-    let done = || {
-        Phase::Complete(if tally.desired == 0 {
-            Reason::NoMatchingNodes
-        } else {
-            Reason::RolloutComplete
-        })
-    };
-    if finished {
-        return if tally.base - tally.lost >= needed {
-            done()
-        } else {
-            Phase::Degraded
-        };
-    }
-    if desired.paused {
-        return Phase::Paused;
-    }
-    // With every node away nothing was proved: that is no end of a rollout.
-    if !over || (tally.base == 0 && tally.desired > 0) {
-        return Phase::Rolling;
-    }
-    if tally.good >= needed {
-        done()
-    } else {
-        Phase::Degraded
     }
 }
 

@@ -6,6 +6,7 @@ mod event;
 mod failure;
 pub mod node;
 mod outcome;
+mod phase;
 mod revisions;
 mod run_once;
 pub(crate) mod tally;

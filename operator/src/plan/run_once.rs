@@ -8,13 +8,13 @@ use jiff::Timestamp;
 
 use super::failure::{self, Verdict};
 use super::outcome::{announce, ended, failure, result};
+use super::phase::phase;
 use super::revisions::Revisions;
 use super::tally::Tally;
 use super::{Action, Decision, Note, budget};
 use crate::build;
 use crate::desired::Desired;
 use crate::observed::{JobView, NodeView, Observed, PodView};
-use crate::status::Phase;
 
 /// What one pass does for a RunOnce task. `finished`: the update revision was completed before.
 pub(super) fn decide(
@@ -80,43 +80,13 @@ pub(super) fn decide(
         }));
     }
     let over = open == 0 && busy == 0 && !revisions.is_new();
-    let phase = phase(desired, &tally, finished, over);
+    let phase = phase(desired, &tally, finished, over, Reason::AllNodesSucceeded);
     Decision {
         actions,
         tally,
         phase,
         held_by_budget: waiting > started,
         notes,
-    }
-}
-
-fn phase(desired: &Desired, tally: &Tally, finished: bool, over: bool) -> Phase {
-    let needed = budget::needed(desired.min_healthy, tally.base);
-    let done = || {
-        Phase::Complete(if tally.desired == 0 {
-            Reason::NoMatchingNodes
-        } else {
-            Reason::AllNodesSucceeded
-        })
-    };
-    if finished {
-        return if tally.base - tally.lost >= needed {
-            done()
-        } else {
-            Phase::Degraded
-        };
-    }
-    if desired.paused {
-        return Phase::Paused;
-    }
-    // With every node away nothing was run: that is no end.
-    if !over || (tally.base == 0 && tally.desired > 0) {
-        return Phase::Rolling;
-    }
-    if tally.good >= needed {
-        done()
-    } else {
-        Phase::Degraded
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, ObjectMeta, PostParams};
 
-use crate::cluster::{ClusterError, ClusterOptions, LocalCluster};
+use crate::cluster::{ClusterError, ClusterOptions, LocalCluster, ToolOutput};
 use crate::fleet::{Fleet, FleetOptions};
 
 pub use history::{History, Samples};
@@ -195,5 +195,19 @@ impl TestBed {
                 source,
             })?;
         Ok(Tasks::new(self.client(), name))
+    }
+
+    /// Lets the operator read the Secrets of a namespace, with the command that its condition names.
+    pub async fn allow_secrets(&self, namespace: &str) -> Result<ToolOutput, ClusterError> {
+        let arguments = [
+            "create",
+            "rolebinding",
+            "hosttask-secret-reader",
+            "--namespace",
+            namespace,
+            "--clusterrole=hosttask-secret-reader",
+            "--serviceaccount=hosttask-system:hosttask-operator",
+        ];
+        self.cluster.kubectl(&arguments).await
     }
 }

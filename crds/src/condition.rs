@@ -89,6 +89,8 @@ reasons! {
     RolloutComplete,
     /// The task finished successfully on every reachable node.
     AllNodesSucceeded,
+    /// The task finished on every reachable node: it failed on some, and `health.minHealthy` of them succeeded.
+    EnoughNodesSucceeded,
     /// No Windows node matches the placement.
     NoMatchingNodes,
     /// The rollout is over, but fewer nodes than `health.minHealthy` are healthy.

@@ -253,7 +253,7 @@ pub struct Rollout {
     /// at least 1). Strict: a node that answers and is unhealthy for any reason counts, and so does one that stopped
     /// answering after its pod was replaced. Default 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("minimum" = 0, "maximum" = 100_000, "maxLength" = 4))]
+    #[schemars(extend("minimum" = 0, "maximum" = 100_000, "maxLength" = 16))]
     pub max_unavailable: Option<IntOrString>,
     /// How long a pod must be ready until its node counts as healthy, in seconds. Default 10: without a probe a program is
     /// ready the moment it starts, also one that is about to crash.
@@ -278,7 +278,7 @@ pub struct Health {
     /// How many of the reachable nodes must be healthy at the update revision for Ready=True: a number or a percentage
     /// (rounded up). Default 100%.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("minimum" = 0, "maximum" = 100_000, "maxLength" = 4))]
+    #[schemars(extend("minimum" = 0, "maximum" = 100_000, "maxLength" = 16))]
     pub min_healthy: Option<IntOrString>,
     /// How many container restarts within `restartWindowSeconds` are accepted before the node counts as failed. Default 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]

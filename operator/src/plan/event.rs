@@ -80,8 +80,10 @@ pub(super) fn transitions(
             tell(false, reason, text, None);
         }
         Some(
-            reason
-            @ (Reason::RolloutComplete | Reason::AllNodesSucceeded | Reason::NoMatchingNodes),
+            reason @ (Reason::RolloutComplete
+            | Reason::AllNodesSucceeded
+            | Reason::EnoughNodesSucceeded
+            | Reason::NoMatchingNodes),
         ) if !status::is_finished(previous, update) => {
             tell(false, reason, text, None);
         }

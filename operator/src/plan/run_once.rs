@@ -80,7 +80,12 @@ pub(super) fn decide(
         }));
     }
     let over = open == 0 && busy == 0 && !revisions.is_new();
-    let phase = phase(desired, &tally, finished, over, Reason::AllNodesSucceeded);
+    let complete = if tally.failed == 0 {
+        Reason::AllNodesSucceeded
+    } else {
+        Reason::EnoughNodesSucceeded
+    };
+    let phase = phase(desired, &tally, finished, over, complete);
     Decision {
         actions,
         tally,

@@ -166,6 +166,7 @@ fn has_progress(facts: &Facts<'_>, next: &WindowsHostTaskStatus) -> bool {
                 | Reason::ProgressDeadlineExceeded
                 | Reason::RolloutComplete
                 | Reason::AllNodesSucceeded
+                | Reason::EnoughNodesSucceeded
                 | Reason::NoMatchingNodes
         )
     });

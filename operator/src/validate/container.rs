@@ -15,7 +15,7 @@ use super::{identity, name, quantity};
 rules! {
     NAME: ApiServer, "…containers[*].name",
         "is no container name; use at most 63 lower-case letters, digits and dashes";
-    IMAGE: ApiServer, "…containers[*].image", "must name an image, without white space around it";
+    IMAGE: ApiServer, "…containers[*].image", "must name an image: letters, digits and . _ - / : @ only, such as registry.example.com/agent:1.2";
     PULL_POLICY: ApiServer, "…containers[*].imagePullPolicy", "must be Always, IfNotPresent or Never";
     MESSAGE_POLICY: ApiServer, "…containers[*].terminationMessagePolicy",
         "must be File or FallbackToLogsOnError; remove it for the latter";
@@ -56,7 +56,8 @@ pub(super) fn container(container: &Container, is_init: bool, at: &str, found: &
         found.report(&NAME, format!("{at}.name"), Some(&container.name));
     }
     let image = container.image.as_deref().unwrap_or_default();
-    if image.trim().is_empty() || image.trim() != image {
+    let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/:@".contains(&byte);
+    if image.is_empty() || !image.bytes().all(is_legal) {
         found.report(&IMAGE, format!("{at}.image"), Some(&image));
     }
     for (field, rule, value, known) in [

@@ -11,8 +11,8 @@ use crate::index::wire::nullable;
 
 /// How long one page of a list may take to arrive.
 const PAGE_TIMEOUT: Duration = Duration::from_mins(1);
-/// How long a watch may be silent. The API server sends a bookmark about every minute.
-const IDLE_LIMIT: Duration = Duration::from_secs(90);
+/// How long a watch may be silent. The API server sends a bookmark every 60 to 75 s, later under load.
+const IDLE_LIMIT: Duration = Duration::from_mins(2);
 /// The largest page or event that is read; objects are limited to 1.5 MiB each by the API server.
 const SIZE_LIMIT: u64 = 1 << 30;
 

@@ -98,7 +98,9 @@ pub(crate) fn kstatus(status: &WindowsHostTaskStatus, generation: i64) -> &'stat
 /// What kstatus ought to read, by the documented table from the reason of Ready.
 pub(crate) fn by_table(reason: &str) -> &'static str {
     match reason {
-        "RolloutComplete" | "AllNodesSucceeded" | "NoMatchingNodes" => "Current",
+        "RolloutComplete" | "AllNodesSucceeded" | "EnoughNodesSucceeded" | "NoMatchingNodes" => {
+            "Current"
+        }
         "RollingOut" | "Paused" | "Suspended" | "Pending" => "InProgress",
         "Degraded"
         | "ProgressDeadlineExceeded"

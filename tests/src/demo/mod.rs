@@ -80,7 +80,7 @@ const EXPECTED: [(&str, &str, &str, i32); 5] = [
     ("kube-system", "kube-proxy-windows", "RolloutComplete", 0),
     ("kube-system", "csi-proxy", "RolloutComplete", 0),
     ("windows-exporter", "windows-exporter", "RolloutComplete", 0),
-    ("win-ops", "vc-runtime", "AllNodesSucceeded", 1),
+    ("win-ops", "vc-runtime", "EnoughNodesSucceeded", 1),
 ];
 
 /// One node needs a reboot after the installer, one cannot install it; images take a while.

@@ -38,7 +38,7 @@ async fn a_bookmark_moves_the_version_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_watch_that_falls_silent_is_left_after_90_seconds_and_the_next_one_shows_the_change() {
+async fn a_watch_that_falls_silent_is_left_after_two_minutes_and_the_next_one_shows_the_change() {
     let server = Server::scripted(vec![
         page(10, "", &[pod(1, 1)]),
         Reply::Events(vec![bookmark(20)], Then::Hang),
@@ -50,7 +50,7 @@ async fn a_watch_that_falls_silent_is_left_after_90_seconds_and_the_next_one_sho
     bench.until("the change", |bench| bench.count() == 2).await;
     let (when, request) = server.log()[2].clone();
     assert!(
-        when >= Duration::from_secs(90) && when < Duration::from_secs(92),
+        when >= Duration::from_secs(120) && when < Duration::from_secs(122),
         "{when:?}"
     );
     assert!(

@@ -85,6 +85,24 @@ reasons! {
     Paused,
     /// `suspend` holds the task.
     Suspended,
+    /// All nodes of the wave are well; the next wave starts after `soakSeconds`.
+    Soaking,
+    /// The wave is to be approved before the next one starts; the message says how.
+    AwaitingApproval,
+    /// The next maintenance window is not open yet.
+    WaitingForWindow,
+    /// Tasks of `dependsOn` are not well on the nodes yet, or do not exist.
+    WaitingForDependency,
+    /// More nodes than `unreachableNodes.maxUnreachable` do not answer: no further node is started until they are back.
+    TooManyUnreachable,
+    /// The update revision failed; the stable revision is brought back.
+    RollingBack,
+    /// The update revision failed, and the stable revision runs again.
+    RolledBack,
+    /// The update revision failed on `failurePolicy.maxFailedNodes` nodes: no further node is started.
+    FailureThresholdExceeded,
+    /// All nodes but those that `rollout.partition` holds back run the update revision.
+    PartitionReached,
     /// Every reachable node runs the update revision, and enough of them are healthy.
     RolloutComplete,
     /// The task finished successfully on every reachable node.
@@ -121,8 +139,16 @@ reasons! {
     Valid,
     /// Event: a new revision is rolled out.
     RolloutStarted,
+    /// Event: the rollout of a wave begins.
+    WaveStarted,
+    /// Event: all nodes of a wave are well, and it soaked.
+    WaveCompleted,
+    /// Event: a wave has no reachable node and is passed over.
+    WaveSkipped,
     /// Event: the update revision failed on a node.
     NodeFailed,
+    /// Event: a node broke after it was changed.
+    NodeRegressed,
     /// Event: the task's program asked for a reboot of a node.
     RebootRequired,
 }

@@ -26,3 +26,16 @@ pub const WINDOWS_BUILD: &str = "node.kubernetes.io/windows-build";
 pub const OS: &str = "kubernetes.io/os";
 /// The field manager of everything the operator applies.
 pub const FIELD_MANAGER: &str = "hosttask-operator";
+/// Label on every DaemonSet and its pods: the wave they belong to. DaemonSets select their pods by it.
+pub const WAVE: &str = "hosttask.dev/wave";
+/// The wave of the nodes that no wave of the spec selects.
+pub const DEFAULT_WAVE: &str = "default";
+/// Annotation on DaemonSets: a hash of how the waves divide the fleet. DaemonSets of another division are taken apart, and
+/// their pods handed over, before new ones are made.
+pub const LAYOUT: &str = "hosttask.dev/layout";
+/// Scheduling gate on daemon pods of a task that depends on others; lifted once those are well on the node.
+pub const DEPENDENCY_GATE: &str = "hosttask.dev/dependencies";
+/// Annotation on a task: another value makes a failed revision be tried again.
+pub const RETRY: &str = "hosttask.dev/retry";
+/// Annotation on a task: approves a wave, as `REVISION/WAVE`.
+pub const APPROVED_WAVE: &str = "hosttask.dev/approved-wave";

@@ -25,7 +25,8 @@ pub struct WindowsHostTaskStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub update_revision: Option<String>,
-    /// The update revision whose rollout missed its progress deadline. Cleared when it completes or the content changes.
+    /// The update revision whose rollout failed: too many failed nodes, or a missed progress deadline. With a failure policy
+    /// of Pause or Rollback it is not tried again until the content or the annotation `hosttask.dev/retry` changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub failed_revision: Option<String>,
@@ -67,6 +68,13 @@ pub struct WindowsHostTaskStatus {
     /// The part of the fleet that is being rolled out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wave: Option<WaveStatus>,
+    /// The value of the annotation `hosttask.dev/retry` that was last acted on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub last_handled_retry: Option<String>,
+    /// When the next maintenance window opens, while the rollout waits for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_window_time: Option<Time>,
     /// The newest failures, at most 10.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<NodeFailure>,
@@ -91,19 +99,36 @@ pub struct WaveStatus {
     /// When the wave's rollout began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Time>,
+    /// Until when the wave's nodes have to stay well before the next wave starts; present while it soaks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub soak_end_time: Option<Time>,
     /// What the rollout waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting: Option<Waiting>,
 }
 
 /// What the rollout waits for. Budget: as many nodes are disturbed as `maxUnavailable` allows. Paused: `rollout.paused`
-/// or `suspend` must be lifted.
+/// or `suspend` must be lifted. Soak: the wave's nodes must stay well until `soakEndTime`. Approval: somebody must approve the
+/// wave. Window: the next maintenance window. Dependency: tasks of `dependsOn`. Unreachable: too many nodes do not answer.
+/// `OtherTask`: another task works on the nodes.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waiting {
     /// For nodes in flight: as many nodes are disturbed as `maxUnavailable` allows.
     Budget,
     /// For `rollout.paused` or `suspend` to be lifted.
     Paused,
+    /// For the wave to stay well long enough.
+    Soak,
+    /// For somebody to approve the wave.
+    Approval,
+    /// For a maintenance window.
+    Window,
+    /// For tasks that this one depends on.
+    Dependency,
+    /// For nodes to come back: more than `maxUnreachable` do not answer.
+    Unreachable,
+    /// For other tasks that work on the nodes.
+    OtherTask,
 }
 
 /// A failure on one node.

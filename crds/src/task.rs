@@ -117,6 +117,11 @@ pub struct WindowsHostTaskSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inputs: Option<Inputs>,
 
+    /// Tasks of this namespace that must be healthy (Daemon) or done (RunOnce) on a node, at their current revision, before
+    /// this task starts there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub depends_on: Vec<Dependency>,
+
     /// How a new revision reaches the nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<Rollout>,
@@ -269,6 +274,151 @@ pub struct Rollout {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100))]
     pub revision_history_limit: Option<i32>,
+    /// How many nodes stay on the revision they have: a number, or a percentage of the nodes that can be reached (rounded
+    /// up). Only without `waves`. Default 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("minimum" = 0, "maximum" = 100_000, "maxLength" = 16))]
+    pub partition: Option<IntOrString>,
+    /// In which order the nodes of a wave are started: by these node labels, first to last, and then in an order that differs
+    /// from revision to revision.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub order: Vec<TopologyOrder>,
+    /// The parts of the fleet that get a new revision one after the other. A node is in the first wave whose selector it
+    /// matches; all others are in the last wave, `default`. While a wave is rolled out, nodes of later waves, new ones too,
+    /// have the stable revision. Changing the waves restarts no pod.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waves: Vec<Wave>,
+    /// Approves waves with `approval: Manual`, as `REVISION/WAVE`: that wave and every one before it may be left, at that
+    /// revision only. The condition Ready says what to write here. The annotation `hosttask.dev/approved-wave` does the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 3, max = 317))]
+    pub approved_wave: Option<String>,
+    /// What happens when the update revision fails on nodes. Without it a failed node holds its place in the budget, and the
+    /// progress deadline reports it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure_policy: Option<FailurePolicy>,
+    /// What counts as unreachable, and how many such nodes are accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unreachable_nodes: Option<UnreachableNodes>,
+    /// When nodes may be started. Empty: always. What was started before a window closed is finished; a rollback does not
+    /// wait for a window.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub maintenance_windows: Vec<MaintenanceWindow>,
+}
+
+/// A node label that orders the nodes of a wave.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct TopologyOrder {
+    /// The label, such as `topology.kubernetes.io/zone`. Its values are taken in alphabetical order; nodes without the
+    /// label come last.
+    #[schemars(length(min = 1, max = 317))]
+    pub topology_key: String,
+    /// Whether a node of the next value is started only once every reachable node of the one before is done. Default false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sequential: Option<bool>,
+}
+
+/// A part of the fleet.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Wave {
+    /// The wave's name, part of the name of its DaemonSet. `default` is taken by the nodes that no wave selects.
+    #[schemars(length(min = 1, max = 20))]
+    pub name: String,
+    /// Labels of the nodes of this wave.
+    pub node_selector: LabelSelector,
+    /// As `rollout.maxUnavailable`, of the wave's nodes. Default: that value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("minimum" = 0, "maximum" = 100_000, "maxLength" = 16))]
+    pub max_unavailable: Option<IntOrString>,
+    /// How long all nodes of the wave must be well before the next wave starts, in seconds. Default 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 2_592_000))]
+    pub soak_seconds: Option<i32>,
+    /// Whether the next wave starts by itself (Auto) or after `approvedWave` names this wave (Manual). Default Auto.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Approval>,
+}
+
+/// Whether the next wave starts by itself (Auto) or after `approvedWave` names this wave (Manual). Default Auto.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Approval {
+    /// By itself.
+    #[default]
+    Auto,
+    /// Once somebody approved.
+    Manual,
+}
+
+/// What happens when the update revision fails on nodes.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct FailurePolicy {
+    /// At how many failed nodes the action is taken: a number from 1, or a percentage of the nodes that can be reached
+    /// (rounded up, at least 1). Default 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("minimum" = 0, "maximum" = 100_000, "maxLength" = 16))]
+    pub max_failed_nodes: Option<IntOrString>,
+    /// Pause: start no further node. Rollback (mode Daemon): bring the stable revision back, newest wave first. Continue:
+    /// only report. Also taken when the progress deadline passes. The failed revision is not tried again until the content
+    /// changes, or the annotation `hosttask.dev/retry` does. Default Pause.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<FailureAction>,
+}
+
+/// What to do about a failed revision: Pause starts no further node, Rollback brings the stable revision back (mode Daemon),
+/// Continue only reports. Default Pause.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FailureAction {
+    /// Start no further node.
+    #[default]
+    Pause,
+    /// Bring the stable revision back.
+    Rollback,
+    /// Only report.
+    Continue,
+}
+
+/// What counts as unreachable, and how many such nodes are accepted.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct UnreachableNodes {
+    /// How long a node may be not Ready until it is left out of the rollout, in seconds; before that it holds a place in
+    /// the budget. Default 60.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 86_400))]
+    pub after_seconds: Option<i32>,
+    /// With more unreachable nodes than this no further node is started: a number, or a percentage of all nodes of the task
+    /// (rounded down). Default: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("minimum" = 0, "maximum" = 100_000, "maxLength" = 16))]
+    pub max_unreachable: Option<IntOrString>,
+}
+
+/// A time in which nodes may be started.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct MaintenanceWindow {
+    /// When the window opens, as five cron fields: minute, hour, day of month, month, day of week.
+    #[schemars(length(min = 9, max = 100))]
+    pub schedule: String,
+    /// How long it stays open, in seconds.
+    #[schemars(range(min = 60, max = 604_800))]
+    pub duration_seconds: i32,
+    /// The IANA time zone of the schedule, such as `Europe/Berlin`. Default `Etc/UTC`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub time_zone: Option<String>,
+}
+
+/// A task of the same namespace that must be well on a node first.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Dependency {
+    /// The task's name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
 }
 
 /// When a node counts as healthy, and when as failed.
@@ -292,6 +442,33 @@ pub struct Health {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 86_400))]
     pub start_grace_seconds: Option<i32>,
+    /// Conditions of the Node that must hold on every changed node until the rollout is over; a node that loses one counts as
+    /// failed. A node that lacks one before it is started is treated as unreachable. Ready is always looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub node_conditions: Vec<NodeConditionRequirement>,
+}
+
+/// A condition that the Node must have.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeConditionRequirement {
+    /// The condition's type, such as `DiskPressure` or one of node-problem-detector.
+    #[schemars(length(min = 1, max = 316))]
+    pub r#type: String,
+    /// The status it must have.
+    pub status: ConditionStatus,
+}
+
+/// The status of a condition.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ConditionStatus {
+    /// It holds.
+    #[default]
+    True,
+    /// It does not hold.
+    False,
+    /// Nobody knows.
+    Unknown,
 }
 
 /// How the per-node Jobs of a RunOnce task run.

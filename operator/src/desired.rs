@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hosttask_crds::task::{Account, Mode, Tolerate};
+use hosttask_crds::task::{Account, Approval, ConditionStatus, FailureAction, Mode, Tolerate};
 use k8s_openapi::api::core::v1::{PodTemplateSpec, Toleration};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -57,8 +57,94 @@ pub struct Desired {
     pub restart_window: Duration,
     /// `health.startGraceSeconds`, default 1200 s.
     pub start_grace: Duration,
+    /// `health.nodeConditions`.
+    pub node_conditions: Vec<NodeCondition>,
     /// How Jobs run. Only read in mode RunOnce.
     pub job: JobPolicy,
+    /// The waves, in order. Never empty: the last is `default`, which takes every node that no other takes.
+    pub waves: Vec<Wave>,
+    /// `rollout.partition`; none where it is not set or 0.
+    pub partition: Option<Amount>,
+    /// `rollout.order`.
+    pub order: Vec<TopologyOrder>,
+    /// `rollout.approvedWave`.
+    pub approved_wave: Option<String>,
+    /// `rollout.failurePolicy`; none: failures are only reported.
+    pub failure_policy: Option<FailurePolicy>,
+    /// `rollout.unreachableNodes.afterSeconds`, default 60 s.
+    pub unreachable_after: Duration,
+    /// `rollout.unreachableNodes.maxUnreachable`; none: no limit.
+    pub max_unreachable: Option<Amount>,
+    /// `rollout.maintenanceWindows`; empty: always open.
+    pub windows: Vec<Window>,
+    /// `dependsOn`: names of tasks in the same namespace.
+    pub depends_on: Vec<String>,
+}
+
+/// A part of the fleet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Wave {
+    /// Its name.
+    pub name: String,
+    /// Label requirements, all of which a node of it meets. Empty for `default`.
+    pub requirements: Vec<Requirement>,
+    /// Its own budget, where it has one.
+    pub max_unavailable: Option<Amount>,
+    /// How long it must stay well before the next wave starts.
+    pub soak: Duration,
+    /// Whether somebody must approve it before the next wave starts.
+    pub approval: Approval,
+}
+
+impl Wave {
+    /// The wave of the nodes that no other wave takes.
+    pub fn rest() -> Self {
+        Self {
+            name: hosttask_crds::label::DEFAULT_WAVE.to_owned(),
+            requirements: Vec::new(),
+            max_unavailable: None,
+            soak: Duration::ZERO,
+            approval: Approval::Auto,
+        }
+    }
+}
+
+/// A node label that orders the nodes of a wave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopologyOrder {
+    /// The label.
+    pub key: String,
+    /// Whether the nodes of one value wait for all of the value before.
+    pub sequential: bool,
+}
+
+/// What to do about failed nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FailurePolicy {
+    /// At how many failed nodes. A percentage is rounded up, at least 1.
+    pub max_failed: Amount,
+    /// What.
+    pub action: FailureAction,
+}
+
+/// A condition that the Node must have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeCondition {
+    /// Its type.
+    pub kind: String,
+    /// The status it must have.
+    pub status: ConditionStatus,
+}
+
+/// A maintenance window. `window` computes when it is open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// When it opens: five cron fields, valid.
+    pub schedule: String,
+    /// How long it stays open.
+    pub duration: Duration,
+    /// The IANA time zone of the schedule, known.
+    pub time_zone: String,
 }
 
 /// A number of nodes or a percentage of a number of nodes.

@@ -1,6 +1,6 @@
 //! What one reconcile knows about the cluster: plain data, own writes that the watches have not shown yet already applied.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hosttask_crds::node::LedgerEntry;
 use hosttask_crds::task::WindowsHostTaskStatus;
@@ -21,8 +21,11 @@ pub struct Observed {
     /// Windows nodes with a Job of the task that are not (or no longer) among `nodes`: nothing starts there, but what ended is
     /// recorded before the Job's TTL takes it.
     pub left: Vec<NodeView>,
-    /// The task's DaemonSet.
-    pub daemon_set: DaemonSetView,
+    /// The task's own DaemonSets, one per wave, in name order; those of waves that are no more too.
+    pub daemon_sets: Vec<DaemonSetState>,
+    /// DaemonSets of a name that a wave of the task needs and that somebody else controls (checked live before the first
+    /// write), in name order.
+    pub foreign: Vec<ForeignSet>,
     /// The task's pods, of any revision.
     pub pods: Vec<PodView>,
     /// The task's Jobs, of any revision, including those that were created but not yet seen by the watch.
@@ -31,12 +34,52 @@ pub struct Observed {
     pub ledger: BTreeMap<String, LedgerEntry>,
     /// The task's ControllerRevisions by number, oldest first.
     pub revisions: Vec<RevisionView>,
-    /// The content of the stable revision; loaded only while the rollout is paused and the revisions differ.
+    /// The content of the stable revision; loaded only in mode Daemon while it differs from the content that is asked for.
     pub stable_content: Option<Content>,
     /// The `pod-security.kubernetes.io/enforce` level of the namespace, where it is set.
     pub pod_security: Option<String>,
     /// Why Kubernetes cannot create pods for the children, from their newest `FailedCreate` event.
     pub failed_create: Option<String>,
+    /// What people asked for by annotations of the task.
+    pub requests: Requests,
+    /// The tasks of `dependsOn`, in that order.
+    pub dependencies: Vec<DependencyView>,
+    /// What other tasks leave to this one.
+    pub grants: Grants,
+}
+
+/// What people asked for by annotations of the task.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Requests {
+    /// `hosttask.dev/retry`: another value than `status.lastHandledRetry` makes a failed revision be tried again.
+    pub retry: Option<String>,
+    /// `hosttask.dev/approved-wave`: as `rollout.approvedWave`.
+    pub approved_wave: Option<String>,
+}
+
+/// A task that this one depends on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DependencyView {
+    /// Its name.
+    pub name: String,
+    /// Whether it exists.
+    pub exists: bool,
+    /// Whether it depends, directly or not, on this task.
+    pub is_cycle: bool,
+    /// Nodes on which it is healthy or done at its current revision.
+    pub done: BTreeSet<String>,
+}
+
+/// What other tasks leave to this one. The default leaves everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Grants {
+    /// Nodes that another task works on, and which (`namespace/name`): nothing is started there.
+    pub busy: BTreeMap<String, String>,
+    /// How many more nodes the task may start, under the cap of the whole cluster; none: no cap.
+    pub slots: Option<i32>,
 }
 
 /// A Windows node.
@@ -57,6 +100,24 @@ pub struct NodeView {
     pub system_uuid: String,
     /// The current boot.
     pub boot_id: String,
+    /// The position of its wave in `Desired::waves`.
+    pub wave: usize,
+    /// Its values of the labels of `Desired::order`, in that order.
+    pub topology: Vec<Option<String>>,
+    /// Its conditions that `Desired::node_conditions` names. One that the node does not have is left out.
+    pub conditions: Vec<ConditionView>,
+}
+
+/// A condition of a Node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ConditionView {
+    /// Its type.
+    pub kind: String,
+    /// True, False or Unknown.
+    pub status: String,
+    /// When its status last changed, by our own clock where we saw it happen.
+    pub changed: Option<Timestamp>,
 }
 
 impl NodeView {
@@ -68,16 +129,13 @@ impl NodeView {
     }
 }
 
-/// The task's DaemonSet.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum DaemonSetView {
-    /// There is none of that name (checked live before the first write).
-    #[default]
-    Absent,
-    /// One of that name exists and is not controlled by this task; the text says by whom.
-    Foreign(String),
-    /// Ours.
-    Ours(DaemonSetState),
+/// A DaemonSet of a name that the task needs and that somebody else controls.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForeignSet {
+    /// Its name.
+    pub name: String,
+    /// Who controls it, as `Kind name`.
+    pub owner: String,
 }
 
 /// The state of the task's own DaemonSet.
@@ -96,6 +154,10 @@ pub struct DaemonSetState {
     pub settled: bool,
     /// Whether it is being deleted.
     pub deleting: bool,
+    /// The wave it is for (label `hosttask.dev/wave`).
+    pub wave: String,
+    /// The hash of the division of the fleet it was made for (annotation `hosttask.dev/layout`).
+    pub layout: String,
 }
 
 /// A pod of the task.
@@ -114,6 +176,12 @@ pub struct PodView {
     pub revision: String,
     /// The attempt, for pods of Jobs.
     pub attempt: Option<i32>,
+    /// The wave, for daemon pods (label `hosttask.dev/wave`).
+    pub wave: String,
+    /// Whether nothing controls it: a daemon pod that is handed over from one DaemonSet to another.
+    pub orphan: bool,
+    /// Whether the scheduling gate of `dependsOn` holds it.
+    pub gated: bool,
     /// When it was created.
     pub created: Timestamp,
     /// When it became ready, by our own clock where we saw it happen; none while it is not ready.

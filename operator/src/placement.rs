@@ -7,7 +7,7 @@ use hosttask_crds::task::Tolerate;
 use k8s_openapi::api::core::v1::Toleration;
 use serde::{Deserialize, Serialize};
 
-use crate::desired::{Operator, Placement, Requirement};
+use crate::desired::{Operator, Placement, Requirement, Wave};
 
 /// A taint of a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -79,6 +79,48 @@ pub fn compile(placement: Option<&hosttask_crds::task::Placement>) -> Placement 
     }
 }
 
+/// The position of the wave that a node with these labels is in: the first whose requirements it meets.
+pub fn wave_of(waves: &[Wave], labels: &BTreeMap<String, String>) -> usize {
+    waves
+        .iter()
+        .position(|wave| wave.requirements.iter().all(|it| it.is_met_by(labels)))
+        .unwrap_or(waves.len().saturating_sub(1))
+}
+
+/// How many alternatives [`scope`] writes for the last wave: the product of the requirements of the others.
+pub fn alternatives(waves: &[Wave]) -> usize {
+    let others = waves.split_last().map_or(&[][..], |(_, others)| others);
+    others.iter().fold(1, |product, wave| {
+        product.saturating_mul(wave.requirements.len().max(1))
+    })
+}
+
+/// The nodes of one wave, as alternatives of requirements all of which must be met: those of the placement and of the
+/// wave, and one requirement of every earlier wave turned into its opposite.
+pub(crate) fn scope(
+    placement: &Placement,
+    waves: &[Wave],
+    position: usize,
+) -> Vec<Vec<Requirement>> {
+    let own = waves
+        .get(position)
+        .map_or(&[][..], |wave| &wave.requirements);
+    let mut alternatives = vec![[&placement.requirements, own].concat()];
+    for earlier in waves.iter().take(position) {
+        alternatives = alternatives
+            .iter()
+            .flat_map(|all| {
+                earlier.requirements.iter().map(move |not| {
+                    let mut all = all.clone();
+                    all.push(not.opposite());
+                    all
+                })
+            })
+            .collect();
+    }
+    alternatives
+}
+
 /// A toleration with operator Exists: of every key where none is given, of every effect where none is given.
 pub(crate) fn exists(key: Option<&str>, effect: Option<&str>) -> Toleration {
     Toleration {
@@ -144,6 +186,20 @@ impl Placement {
 }
 
 impl Requirement {
+    /// What a node meets if and only if it does not meet this.
+    fn opposite(&self) -> Self {
+        let operator = match self.operator {
+            Operator::In => Operator::NotIn,
+            Operator::NotIn => Operator::In,
+            Operator::Exists => Operator::DoesNotExist,
+            Operator::DoesNotExist => Operator::Exists,
+        };
+        Self {
+            operator,
+            ..self.clone()
+        }
+    }
+
     /// An absent label meets `NotIn`, as in Kubernetes.
     fn is_met_by(&self, labels: &BTreeMap<String, String>) -> bool {
         let value = labels.get(&self.key);

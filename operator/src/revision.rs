@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use hosttask_crds::label::DEFAULT_WAVE;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+
+use crate::desired::Wave;
 
 /// The longest label value that Kubernetes accepts.
 const LABEL_VALUE: usize = 63;
@@ -89,9 +92,33 @@ pub fn label_value(task_name: &str) -> String {
     shorten(task_name, LABEL_VALUE)
 }
 
-/// The name of the task's DaemonSet: the task's own name where it has at most 52 characters.
-pub fn daemon_set_name(task_name: &str) -> String {
-    shorten(task_name, DAEMON_SET_NAME)
+/// The name of the DaemonSet of a wave: the task's own name for the wave `default`, else the task's and the wave's, where
+/// that has at most 52 characters.
+pub fn daemon_set_name(task_name: &str, wave: &str) -> String {
+    if wave == DEFAULT_WAVE {
+        return shorten(task_name, DAEMON_SET_NAME);
+    }
+    shorten(&format!("{task_name}-{wave}"), DAEMON_SET_NAME)
+}
+
+/// The hash of how the waves divide the fleet: names and selectors, in order. Budgets and soak times are not in it.
+pub fn layout(waves: &[Wave]) -> String {
+    let mut hasher = Sha256::new();
+    let mut add = |text: &str| {
+        hasher.update((text.len() as u64).to_be_bytes());
+        hasher.update(text.as_bytes());
+    };
+    for wave in waves {
+        add(&wave.name);
+        for requirement in &wave.requirements {
+            add("requirement");
+            add(&requirement.key);
+            add(requirement.operator.as_str());
+            requirement.values.iter().for_each(|value| add(value));
+        }
+        add("wave");
+    }
+    base32(&hasher.finalize(), HASH)
 }
 
 /// The name of the Job of one node, revision and attempt: at most 57 characters and always the same for the same
@@ -201,12 +228,18 @@ mod tests {
 
     #[test]
     fn a_short_name_is_kept_and_a_long_one_stays_distinct() {
-        assert_eq!(daemon_set_name("windows-exporter"), "windows-exporter");
+        assert_eq!(
+            daemon_set_name("windows-exporter", DEFAULT_WAVE),
+            "windows-exporter"
+        );
         let long = "a".repeat(52);
-        assert_eq!(daemon_set_name(&long), long);
+        assert_eq!(daemon_set_name(&long, DEFAULT_WAVE), long);
         let (one, two) = (format!("{long}b"), format!("{long}c"));
-        assert_ne!(daemon_set_name(&one), daemon_set_name(&two));
-        assert_eq!(daemon_set_name(&one).len(), 52);
+        assert_ne!(
+            daemon_set_name(&one, DEFAULT_WAVE),
+            daemon_set_name(&two, DEFAULT_WAVE)
+        );
+        assert_eq!(daemon_set_name(&one, DEFAULT_WAVE).len(), 52);
         assert_eq!(label_value(&"a".repeat(253)).len(), 63);
     }
 
@@ -238,7 +271,7 @@ mod tests {
         fn every_name_of_a_child_is_legal(task in task_name(), content in "\\PC*", attempt in 1..1000) {
             let raw = json!({"template": content});
             let revision = name(&task, &raw, 0);
-            let (set, label) = (daemon_set_name(&task), label_value(&task));
+            let (set, label) = (daemon_set_name(&task, DEFAULT_WAVE), label_value(&task));
             let job = job_name(&task, "uid", &revision, "node", attempt);
             for object in [&revision, &set, &job] {
                 prop_assert!(grammar::is_subdomain(object), "{object} is no object name");

@@ -138,6 +138,9 @@ fn describe(action: &Action) -> String {
             format!("RenumberRevision {name} number {number}")
         }
         Action::DeleteRevision { name, .. } => format!("DeleteRevision {name}"),
+        Action::OrphanDaemonSet { name, .. } => format!("OrphanDaemonSet {name}"),
+        Action::MovePod { name, wave, .. } => format!("MovePod {name} to {wave}"),
+        Action::UngatePod { name, .. } => format!("UngatePod {name}"),
         Action::DeletePod { name, .. } => format!("DeletePod {name}"),
         Action::DeleteJob { name, .. } => format!("DeleteJob {name}"),
         Action::RecordResult { node, entry } => {

@@ -61,7 +61,7 @@ fn ours(recipe: &str) -> Value {
     let tasks = cluster.iter().filter(|it| it.kind() == "WindowsHostTask");
     let task = only(tasks.cloned().collect(), recipe);
     let desired = validated::desired(&task, &cluster).unwrap();
-    let set = daemon_set(&desired, &desired.content, "revision");
+    let set = daemon_set(&desired, 0, &desired.content, "revision");
     pod::normal(&set.spec.template)
 }
 

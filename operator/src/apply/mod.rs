@@ -7,12 +7,14 @@ mod write;
 use std::fmt;
 
 use hosttask_crds::Reason;
-use hosttask_crds::label::FIELD_MANAGER;
+use hosttask_crds::label::{DEPENDENCY_GATE, FIELD_MANAGER, WAVE};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{
+    Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy,
+};
 use kube::{Client, ResourceExt};
 use serde_json::json;
 
@@ -160,6 +162,20 @@ impl Applier<'_> {
                 resource_version,
                 ..
             } => self.delete_pod(name, uid, resource_version).await,
+            Action::OrphanDaemonSet { name, uid } => self.orphan_daemon_set(name, uid).await,
+            Action::MovePod {
+                name, uid, wave, ..
+            } => {
+                let labels = json!({ WAVE: wave });
+                let patch = json!({ "metadata": { "uid": uid, "labels": labels } });
+                self.patch_pod(name, Write::MovePod, patch).await
+            }
+            Action::UngatePod { name, uid, .. } => {
+                let gate = json!([{ "$patch": "delete", "name": DEPENDENCY_GATE }]);
+                let patch =
+                    json!({ "metadata": { "uid": uid }, "spec": { "schedulingGates": gate } });
+                self.patch_pod(name, Write::UngatePod, patch).await
+            }
             Action::CreateJob(job) => self.create_job(job).await,
             Action::DeleteJob { name, uid, .. } => self.delete_job(name, uid).await,
             Action::RecordResult { node, entry } => {
@@ -305,6 +321,40 @@ impl Applier<'_> {
         result
             .map(drop)
             .map_err(|error| self.failed(&ticket, Write::DeletePod, name, error))
+    }
+
+    async fn orphan_daemon_set(&self, name: &str, uid: &str) -> Result<(), Error> {
+        let params = DeleteParams {
+            propagation_policy: Some(PropagationPolicy::Orphan),
+            ..only(uid, None)
+        };
+        match self.api::<DaemonSet>().delete(name, &params).await {
+            Err(error) if !is_gone(&error) => {
+                Err(Error::write(Write::OrphanDaemonSet, name, error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A strategic merge patch of the pod of this UID.
+    async fn patch_pod(
+        &self,
+        name: &str,
+        what: Write,
+        patch: serde_json::Value,
+    ) -> Result<(), Error> {
+        let params = PatchParams {
+            field_manager: Some(FIELD_MANAGER.into()),
+            ..PatchParams::default()
+        };
+        match self
+            .api::<Pod>()
+            .patch(name, &params, &Patch::Strategic(patch))
+            .await
+        {
+            Err(error) if !is_gone(&error) => Err(Error::write(what, name, error)),
+            _ => Ok(()),
+        }
     }
 
     async fn delete_job(&self, name: &str, uid: &str) -> Result<(), Error> {

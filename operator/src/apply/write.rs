@@ -17,6 +17,12 @@ pub enum Write {
     DeleteRevision,
     /// Server-side apply of a DaemonSet.
     ApplyDaemonSet,
+    /// A DaemonSet goes and leaves its pods.
+    OrphanDaemonSet,
+    /// A pod gets another wave.
+    MovePod,
+    /// A pod loses its scheduling gate.
+    UngatePod,
     /// A pod goes.
     DeletePod,
     /// A new Job.
@@ -40,6 +46,9 @@ impl fmt::Display for Write {
             Self::RenumberRevision => "renumber ControllerRevision",
             Self::DeleteRevision => "delete ControllerRevision",
             Self::ApplyDaemonSet => "apply DaemonSet",
+            Self::OrphanDaemonSet => "delete DaemonSet",
+            Self::MovePod => "change the wave of Pod",
+            Self::UngatePod => "lift the scheduling gate of Pod",
             Self::DeletePod => "delete Pod",
             Self::CreateJob => "create Job",
             Self::DeleteJob => "delete Job",
@@ -54,12 +63,12 @@ impl Write {
     /// The object as a condition names it.
     pub(super) fn child(self) -> &'static str {
         match self {
-            Self::CheckDaemonSet | Self::ApplyDaemonSet => "DaemonSet",
+            Self::CheckDaemonSet | Self::ApplyDaemonSet | Self::OrphanDaemonSet => "DaemonSet",
             Self::CheckJob | Self::CreateJob | Self::DeleteJob => "Job",
             Self::CreateRevision | Self::RenumberRevision | Self::DeleteRevision => {
                 "ControllerRevision"
             }
-            Self::DeletePod => "Pod",
+            Self::DeletePod | Self::MovePod | Self::UngatePod => "Pod",
             Self::CreateLedger | Self::AdoptLedger | Self::WriteLedger => "WindowsHostNode",
         }
     }

@@ -32,7 +32,10 @@ pub fn job(desired: &Desired, revision: &str, node: &NodeView, attempt: i32) -> 
     pod::mark(&mut template, labels.clone(), pod_annotations);
     let spec = template.spec.get_or_insert_default();
     // By the node's name, not by its hostname label: that label need not be unique, nor equal the name.
-    spec.affinity = Some(pod::node_affinity(Vec::new(), vec![is_node(&node.name)]));
+    spec.affinity = Some(pod::node_affinity([(
+        Vec::new(),
+        vec![is_node(&node.name)],
+    )]));
     spec.tolerations = Some(tolerations(&desired.placement));
 
     let name = revision::job_name(

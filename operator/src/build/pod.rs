@@ -100,18 +100,18 @@ pub(super) fn mark(
     }
 }
 
-/// A required node affinity: all requirements of one term, on labels and on the node's fields.
+/// A required node affinity: the node must meet all requirements, on labels and on the node's fields, of one alternative.
 pub(super) fn node_affinity(
-    expressions: Vec<NodeSelectorRequirement>,
-    fields: Vec<NodeSelectorRequirement>,
+    alternatives: impl IntoIterator<Item = (Vec<NodeSelectorRequirement>, Vec<NodeSelectorRequirement>)>,
 ) -> Affinity {
+    let term = |(expressions, fields): (Vec<_>, Vec<_>)| NodeSelectorTerm {
+        match_expressions: (!expressions.is_empty()).then_some(expressions),
+        match_fields: (!fields.is_empty()).then_some(fields),
+    };
     Affinity {
         node_affinity: Some(NodeAffinity {
             required_during_scheduling_ignored_during_execution: Some(NodeSelector {
-                node_selector_terms: vec![NodeSelectorTerm {
-                    match_expressions: (!expressions.is_empty()).then_some(expressions),
-                    match_fields: (!fields.is_empty()).then_some(fields),
-                }],
+                node_selector_terms: alternatives.into_iter().map(term).collect(),
             }),
             ..NodeAffinity::default()
         }),

@@ -33,7 +33,7 @@ fn desired(mode: &str, run_as: &Value, job: &Value) -> Desired {
 
 fn daemon() -> Value {
     let desired = desired("Daemon", &json!({"account": "LocalService"}), &Value::Null);
-    serde_json::to_value(daemon_set(&desired, &desired.content, "agent-abc")).unwrap()
+    serde_json::to_value(daemon_set(&desired, 0, &desired.content, "agent-abc")).unwrap()
 }
 
 fn run_once(policy: &Value) -> Value {
@@ -95,7 +95,7 @@ fn every_pod_gets_what_makes_it_a_host_process_pod() {
 #[test]
 fn inherit_is_an_annotation_and_names_no_account() {
     let desired = desired("Daemon", &json!({"account": "Inherit"}), &Value::Null);
-    let set = daemon_set(&desired, &desired.content, "agent-abc");
+    let set = daemon_set(&desired, 0, &desired.content, "agent-abc");
     let annotations = set.spec.template.metadata.unwrap().annotations.unwrap();
     assert_eq!(
         annotations.get(INHERIT_USER).map(String::as_str),
@@ -119,23 +119,23 @@ fn inherit_is_an_annotation_and_names_no_account() {
 #[test]
 fn the_applied_hash_changes_with_anything_else_and_only_then() {
     let desired = desired("Daemon", &json!({"account": "System"}), &Value::Null);
-    let set = daemon_set(&desired, &desired.content, "agent-abc");
+    let set = daemon_set(&desired, 0, &desired.content, "agent-abc");
     assert_eq!(
         applied(&set),
-        daemon_set(&desired, &desired.content, "agent-abc")
+        daemon_set(&desired, 0, &desired.content, "agent-abc")
             .metadata
             .annotations
             .unwrap()[APPLIED]
     );
     assert_ne!(
         applied(&set),
-        applied(&daemon_set(&desired, &desired.content, "agent-abd"))
+        applied(&daemon_set(&desired, 0, &desired.content, "agent-abd"))
     );
     let mut moved = desired.clone();
     moved.placement.tolerations.clear();
     assert_ne!(
         applied(&set),
-        applied(&daemon_set(&moved, &moved.content, "agent-abc"))
+        applied(&daemon_set(&moved, 0, &moved.content, "agent-abc"))
     );
 }
 

@@ -96,6 +96,8 @@ impl Expectation {
                     .unwrap_or_default(),
                 settled: false,
                 deleting: metadata.deletion_timestamp.is_some(),
+                wave: label_of(metadata, label::WAVE),
+                layout: annotation(metadata, label::LAYOUT),
             },
             generation: metadata.generation.unwrap_or_default(),
         }

@@ -101,6 +101,7 @@ impl NodeRow {
             unschedulable: self.unschedulable,
             system_uuid: self.system_uuid.to_string(),
             boot_id: self.boot_id.to_string(),
+            ..NodeView::default()
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hosttask_crds::node::LedgerEntry;
 use jiff::Timestamp;
 
-use super::expect::{Expectation, Identity};
+use super::expect::Expectation;
 use super::fleet::takes;
 use super::node::NodeRow;
 use super::owner::task_text;
@@ -13,7 +13,8 @@ use super::state::State;
 use super::symbol::Symbol;
 use crate::desired::{Desired, TaskKey};
 use crate::observed::{
-    DaemonSetState, DaemonSetView, Exit, JobView, NodeView, Observed, PodView, RevisionView,
+    DaemonSetState, Exit, ForeignSet, Grants, JobView, NodeView, Observed, PodView, Requests,
+    RevisionView,
 };
 use crate::plan::node::{LedgerNode, LedgerView, NodeObserved, is_void};
 use crate::revision;
@@ -31,6 +32,7 @@ impl State {
         let (nodes, mut ledger) = self.fleet(desired);
         let jobs = self.jobs_of(&task, symbol);
         let left = self.left(&nodes, &jobs);
+        let (daemon_sets, foreign) = self.daemon_sets(desired, &task, symbol);
         self.add_entries(&left, &desired.uid, &mut ledger);
         Observed {
             status: snapshot
@@ -39,7 +41,8 @@ impl State {
                 .unwrap_or_default(),
             created: snapshot.map(|task| task.created).unwrap_or_default(),
             nodes,
-            daemon_set: self.daemon_set(desired),
+            daemon_sets,
+            foreign,
             pods: self.pods_of(desired, &task, symbol, now),
             jobs,
             left,
@@ -51,6 +54,9 @@ impl State {
                 .get(namespace)
                 .and_then(|(level, _)| level.clone()),
             failed_create: None,
+            requests: Requests::default(),
+            dependencies: Vec::new(),
+            grants: Grants::default(),
         }
     }
 
@@ -121,28 +127,50 @@ impl State {
             .filter(|_| !is_void(&row.status, node))
     }
 
-    fn daemon_set(&self, desired: &Desired) -> DaemonSetView {
+    /// The task's own DaemonSets, and those of a name it needs that are somebody else's.
+    fn daemon_sets(
+        &self,
+        desired: &Desired,
+        task: &str,
+        symbol: Option<Symbol>,
+    ) -> (Vec<DaemonSetState>, Vec<ForeignSet>) {
         let namespace = &desired.key.namespace;
-        let name = revision::daemon_set_name(&desired.key.name);
-        let identity = Identity::DaemonSet(namespace.clone(), name.clone());
-        let expected = match self.expectations.get(&identity) {
-            Some(Expectation::DaemonSetApplied { state, .. }) => Some(state),
-            _ => None,
-        };
-        let Some(row) = self.daemon_sets.get(namespace, &name) else {
-            return expected.map_or(DaemonSetView::Absent, |state| {
-                DaemonSetView::Ours(waiting(state))
-            });
-        };
-        match (row.view_for(&name, &desired.uid, &self.symbols), expected) {
-            (DaemonSetView::Ours(_), Some(state)) if state.uid == *row.uid => {
-                DaemonSetView::Ours(DaemonSetState {
-                    deleting: row.deleting,
-                    ..waiting(state)
-                })
+        let (mut ours, mut foreign) = (BTreeMap::new(), Vec::new());
+        let labelled = symbol
+            .into_iter()
+            .flat_map(|symbol| self.daemon_sets.of_task(symbol));
+        for (name, row) in labelled {
+            if let Ok(state) = row.view_for(name, &desired.uid, &self.symbols) {
+                ours.insert(name.to_owned(), state);
             }
-            (view, _) => view,
         }
+        for wave in &desired.waves {
+            let name = revision::daemon_set_name(&desired.key.name, &wave.name);
+            if let Some(row) = self.daemon_sets.get(namespace, &name) {
+                match row.view_for(&name, &desired.uid, &self.symbols) {
+                    Ok(state) => drop(ours.insert(name, state)),
+                    Err(other) => foreign.push(other),
+                }
+            }
+        }
+        for expectation in self.expectations.of_task(task) {
+            if let Expectation::DaemonSetApplied { state, .. } = expectation {
+                match ours.get_mut(&state.name) {
+                    Some(known) if known.uid == state.uid => {
+                        let deleting = known.deleting;
+                        *known = DaemonSetState {
+                            deleting,
+                            ..waiting(state)
+                        };
+                    }
+                    Some(_) => {}
+                    None if foreign.iter().any(|other| other.name == state.name) => {}
+                    None => drop(ours.insert(state.name.clone(), waiting(state))),
+                }
+            }
+        }
+        foreign.sort_by(|one, other| one.name.cmp(&other.name));
+        (ours.into_values().collect(), foreign)
     }
 
     fn pods_of(

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::symbol::{Symbol, Symbols};
 use super::wire;
-use crate::observed::{DaemonSetState, DaemonSetView, Exit, JobEnd, JobView, RevisionView};
+use crate::observed::{DaemonSetState, Exit, ForeignSet, JobEnd, JobView, RevisionView};
 use crate::revision;
 
 /// The symbol of a task: its namespace and its UID. The namespace is part of it because whoever may create pods in another
@@ -151,13 +151,15 @@ pub(super) struct DaemonSetRow {
     pub(super) owner: Box<str>,
     pub(super) owner_uid: Box<str>,
     pub(super) applied: Box<str>,
+    pub(super) layout: Box<str>,
+    pub(super) wave: Symbol,
     pub(super) generation: i64,
     pub(super) observed_generation: i64,
     pub(super) deleting: bool,
     pub(super) version: u64,
     pub(super) mark: u32,
 }
-row!(DaemonSetRow, [revision]);
+row!(DaemonSetRow, [revision, wave]);
 
 impl DaemonSetRow {
     pub(super) fn new(set: &wire::DaemonSet, symbols: &mut Symbols) -> Self {
@@ -181,6 +183,8 @@ impl DaemonSetRow {
                 .unwrap_or_default()
                 .into(),
             applied: metadata.annotations.get(label::APPLIED).into(),
+            layout: metadata.annotations.get(label::LAYOUT).into(),
+            wave: symbols.acquire(metadata.labels.get(label::WAVE)),
             generation: metadata.generation,
             observed_generation: set.status.observed_generation,
             deleting: metadata.deleting,
@@ -195,27 +199,36 @@ impl DaemonSetRow {
             (
                 row.task,
                 row.revision,
+                row.wave,
                 row.deleting,
                 row.generation,
                 row.observed_generation,
             )
         };
         face(self) == face(other)
-            && (&self.uid, &self.owner_uid, &self.applied)
-                == (&other.uid, &other.owner_uid, &other.applied)
+            && (&self.uid, &self.owner_uid, &self.applied, &self.layout)
+                == (&other.uid, &other.owner_uid, &other.applied, &other.layout)
     }
 
-    /// The view for the task of this UID.
-    pub(super) fn view_for(&self, name: &str, task_uid: &str, symbols: &Symbols) -> DaemonSetView {
+    /// The view for the task of this UID; who controls it, where that is somebody else.
+    pub(super) fn view_for(
+        &self,
+        name: &str,
+        task_uid: &str,
+        symbols: &Symbols,
+    ) -> Result<DaemonSetState, ForeignSet> {
         if *self.owner_uid == *task_uid {
-            return DaemonSetView::Ours(self.view(name, symbols));
+            return Ok(self.view(name, symbols));
         }
         let owner = if self.owner.is_empty() {
             "nobody"
         } else {
             &*self.owner
         };
-        DaemonSetView::Foreign(owner.to_owned())
+        Err(ForeignSet {
+            name: name.to_owned(),
+            owner: owner.to_owned(),
+        })
     }
 
     fn view(&self, name: &str, symbols: &Symbols) -> DaemonSetState {
@@ -226,12 +239,17 @@ impl DaemonSetRow {
             revision: symbols.text(self.revision).to_owned(),
             settled: self.observed_generation >= self.generation,
             deleting: self.deleting,
+            wave: symbols.text(self.wave).to_owned(),
+            layout: self.layout.to_string(),
         }
     }
 }
 
-/// The view of a DaemonSet that a live read showed, for the task of this UID.
-pub(crate) fn daemon_set_view(set: &wire::DaemonSet, task_uid: &str) -> DaemonSetView {
+/// The view of a DaemonSet that a live read showed, for the task of this UID; who controls it, where that is somebody else.
+pub(crate) fn daemon_set_view(
+    set: &wire::DaemonSet,
+    task_uid: &str,
+) -> Result<DaemonSetState, ForeignSet> {
     let mut symbols = Symbols::default();
     let row = DaemonSetRow::new(set, &mut symbols);
     row.view_for(&set.metadata.name, task_uid, &symbols)

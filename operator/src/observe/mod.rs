@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use crate::desired::{Content, Desired, TaskKey};
 use crate::index::wire::{self, Stamp};
 use crate::index::{Index, Kind, MissingPods, Object, Scope, Settled, daemon_set_view};
-use crate::observed::{DaemonSetView, Observed};
+use crate::observed::Observed;
 use crate::watch::source;
 use crate::{revision, validate};
 
@@ -51,8 +51,8 @@ pub async fn observe(
     now: Timestamp,
 ) -> Result<Observed, Error> {
     let mut observed = index.observed(desired, now);
-    if desired.mode == Mode::Daemon && observed.daemon_set == DaemonSetView::Absent {
-        observed.daemon_set = live_daemon_set(client, desired).await?;
+    if desired.mode == Mode::Daemon {
+        live_daemon_sets(client, desired, &mut observed).await?;
     }
     if let Some(name) = stable_to_load(desired, &observed) {
         observed.stable_content = stable_content(client, desired, name).await?;
@@ -92,19 +92,40 @@ pub async fn settle(
     Ok(())
 }
 
-/// The DaemonSet of the task's name: one that is not ours has no label that the watch selects by.
-async fn live_daemon_set(client: &Client, desired: &Desired) -> Result<DaemonSetView, Error> {
-    let name = revision::daemon_set_name(&desired.key.name);
-    let path = source::object(Kind::DaemonSet, &desired.key.namespace, &name);
-    let set: Option<wire::DaemonSet> = read_as(client, &path).await?;
-    Ok(set.map_or(DaemonSetView::Absent, |set| {
-        daemon_set_view(&set, &desired.uid)
-    }))
+/// The DaemonSets of the names that the waves need and the index does not know: one that is not ours has no label that the
+/// watch selects by.
+async fn live_daemon_sets(
+    client: &Client,
+    desired: &Desired,
+    observed: &mut Observed,
+) -> Result<(), Error> {
+    for wave in &desired.waves {
+        let name = revision::daemon_set_name(&desired.key.name, &wave.name);
+        let known = observed.daemon_sets.iter().any(|set| set.name == name)
+            || observed.foreign.iter().any(|set| set.name == name);
+        if known {
+            continue;
+        }
+        let path = source::object(Kind::DaemonSet, &desired.key.namespace, &name);
+        let set: Option<wire::DaemonSet> = read_as(client, &path).await?;
+        match set.map(|set| daemon_set_view(&set, &desired.uid)) {
+            Some(Ok(ours)) => observed.daemon_sets.push(ours),
+            Some(Err(other)) => observed.foreign.push(other),
+            None => {}
+        }
+    }
+    observed
+        .daemon_sets
+        .sort_by(|one, other| one.name.cmp(&other.name));
+    observed
+        .foreign
+        .sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(())
 }
 
 /// The name of the stable revision, where its content is needed: while the rollout of another one is paused.
 fn stable_to_load<'a>(desired: &Desired, observed: &'a Observed) -> Option<&'a str> {
-    if !desired.paused || desired.mode != Mode::Daemon {
+    if desired.mode != Mode::Daemon {
         return None;
     }
     let name = observed.status.stable_revision.as_deref()?;
@@ -166,9 +187,7 @@ async fn failed_create(
 fn child_without_pods<'a>(desired: &Desired, observed: &'a Observed) -> Option<&'a str> {
     match desired.mode {
         Mode::Daemon => {
-            let DaemonSetView::Ours(set) = &observed.daemon_set else {
-                return None;
-            };
+            let set = observed.daemon_sets.first()?;
             let with: BTreeSet<&str> = observed.pods.iter().map(|pod| pod.node.as_str()).collect();
             let mut ready = observed.nodes.iter().filter(|node| node.ready);
             ready

@@ -74,13 +74,14 @@ async fn a_daemon_set_that_the_watch_does_not_select_is_found_before_the_first_w
     for (reply, expected) in [
         (
             Reply::Page as fn(Value) -> Reply,
-            DaemonSetView::Foreign("WindowsHostTask agent".to_owned()),
+            Some("WindowsHostTask agent"),
         ),
-        (|_| Reply::Refuse(404, "not found"), DaemonSetView::Absent),
+        (|_| Reply::Refuse(404, "not found"), None),
     ] {
         let server = server(move || reply(set("somebody else")));
         let observed = look(&bench, &server, &desired(), 0).await.unwrap();
-        assert_eq!(observed.daemon_set, expected);
+        let foreign = observed.foreign.first().map(|set| set.owner.as_str());
+        assert_eq!((foreign, observed.daemon_sets), (expected, Vec::new()));
         assert_eq!(
             server.requests(),
             ["/apis/apps/v1/namespaces/ops/daemonsets/agent"]
@@ -88,15 +89,15 @@ async fn a_daemon_set_that_the_watch_does_not_select_is_found_before_the_first_w
     }
     let server = server(|| Reply::Page(set(UID)));
     let observed = look(&bench, &server, &desired(), 0).await.unwrap();
-    assert!(matches!(observed.daemon_set, DaemonSetView::Ours(state) if state.applied == "one"));
+    assert!(matches!(&*observed.daemon_sets, [state] if state.applied == "one"));
     let run_once = Desired {
         mode: Mode::RunOnce,
         ..desired()
     };
     let observed = look(&bench, &server, &run_once, 0).await.unwrap();
     assert_eq!(
-        (observed.daemon_set, server.requests().len()),
-        (DaemonSetView::Absent, 1)
+        (observed.daemon_sets, server.requests().len()),
+        (Vec::new(), 1)
     );
 }
 

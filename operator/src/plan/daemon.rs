@@ -13,7 +13,7 @@ use super::tally::{Tally, later};
 use super::{Action, Decision, budget};
 use crate::build;
 use crate::desired::Desired;
-use crate::observed::{DaemonSetState, DaemonSetView, NodeView, Observed, PodView};
+use crate::observed::{DaemonSetState, NodeView, Observed, PodView};
 use crate::status::Phase;
 
 /// What one pass does for a Daemon task. `finished`: the update revision was rolled out completely before.
@@ -24,10 +24,7 @@ pub(super) fn decide(
     finished: bool,
     now: Timestamp,
 ) -> Decision {
-    let ours = match &observed.daemon_set {
-        DaemonSetView::Ours(state) => Some(state),
-        DaemonSetView::Absent | DaemonSetView::Foreign(_) => None,
-    };
+    let ours = observed.daemon_sets.first();
     let mut actions = template(desired, observed, revisions, ours);
     let at_update = ours.is_some_and(|state| state.revision == revisions.update && !state.deleting);
     // While the controller has not seen the new template, it would start the old one again on a node we free.
@@ -105,9 +102,9 @@ fn template(
     let stable = observed.status.stable_revision.as_deref();
     let holds = desired.paused && stable != Some(revisions.update.as_str());
     let wanted = match (holds, stable, &observed.stable_content) {
-        (false, ..) => build::daemon_set(desired, &desired.content, &revisions.update),
+        (false, ..) => build::daemon_set(desired, 0, &desired.content, &revisions.update),
         // Nodes that join meanwhile get what is known to work.
-        (true, Some(stable), Some(content)) => build::daemon_set(desired, content, stable),
+        (true, Some(stable), Some(content)) => build::daemon_set(desired, 0, content, stable),
         (true, ..) => return Vec::new(),
     };
     let outdated = ours.is_none_or(|state| state.applied != build::applied(&wanted));

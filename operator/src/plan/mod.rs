@@ -21,7 +21,7 @@ use serde::Serialize;
 use std::time::Duration;
 
 use crate::desired::Desired;
-use crate::observed::{DaemonSetView, Observed};
+use crate::observed::Observed;
 use crate::status::{self, Facts, Phase};
 use crate::validate::Problem;
 pub(crate) use budget::needed;
@@ -67,8 +67,35 @@ pub enum Action {
         /// Its UID, as precondition.
         uid: String,
     },
-    /// Server-side apply of the task's DaemonSet.
+    /// Server-side apply of the DaemonSet of a wave.
     ApplyDaemonSet(Box<DaemonSet>),
+    /// Delete a DaemonSet and leave its pods running: they are handed over to DaemonSets of another division of the fleet.
+    OrphanDaemonSet {
+        /// Its name.
+        name: String,
+        /// Its UID, as precondition.
+        uid: String,
+    },
+    /// Give an orphaned daemon pod to another wave, whose DaemonSet will adopt it.
+    MovePod {
+        /// Its name.
+        name: String,
+        /// Its UID, as precondition.
+        uid: String,
+        /// Its node.
+        node: String,
+        /// The wave.
+        wave: String,
+    },
+    /// Lift the scheduling gate of a daemon pod: what it depends on is well on its node.
+    UngatePod {
+        /// Its name.
+        name: String,
+        /// Its UID, as precondition.
+        uid: String,
+        /// Its node.
+        node: String,
+    },
     /// Delete a pod, so that the DaemonSet controller starts its replacement.
     DeletePod {
         /// Its name.
@@ -163,7 +190,7 @@ pub fn plan(desired: &Desired, observed: &Observed, now: Timestamp) -> Plan {
     )
     .unwrap_or(phase);
     let mut wake = tally.wake;
-    if matches!(observed.daemon_set, DaemonSetView::Foreign(_)) {
+    if !observed.foreign.is_empty() {
         // What is somebody else's carries no label of ours: no watch shows that it went.
         wake.at(now.saturating_add(CONFLICT).unwrap_or(now));
     }
@@ -227,8 +254,8 @@ fn block(
             true,
         ));
     }
-    if let (Mode::Daemon, DaemonSetView::Foreign(owner)) = (desired.mode, &observed.daemon_set) {
-        let name = crate::revision::daemon_set_name(&desired.key.name);
+    if let (Mode::Daemon, Some(foreign)) = (desired.mode, observed.foreign.first()) {
+        let (name, owner) = (&foreign.name, &foreign.owner);
         let message = format!(
             "DaemonSet {name} exists and is not controlled by this task ({owner}); delete it or give the task another name"
         );
@@ -284,6 +311,9 @@ impl Action {
             | Self::DeleteRevision { .. }
             | Self::DeleteJob { .. }
             | Self::RecordResult { .. }
+            | Self::OrphanDaemonSet { .. }
+            | Self::MovePod { .. }
+            | Self::UngatePod { .. }
             | Self::Publish(_) => false,
         }
     }
@@ -294,6 +324,9 @@ impl Action {
             Self::CheckDaemonSet(_)
             | Self::CheckJob(_)
             | Self::ApplyDaemonSet(_)
+            | Self::OrphanDaemonSet { .. }
+            | Self::MovePod { .. }
+            | Self::UngatePod { .. }
             | Self::DeletePod { .. }
             | Self::CreateJob(_)
             | Self::DeleteJob { .. } => true,

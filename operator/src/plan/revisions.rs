@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Action;
 use crate::desired::Desired;
-use crate::observed::{DaemonSetView, Observed};
+use crate::observed::Observed;
 use crate::{build, revision};
 
 /// The revision that the spec and the inputs ask for.
@@ -84,9 +84,7 @@ impl Revisions {
         );
         live.extend(observed.status.stable_revision.as_deref());
         live.insert(&self.update);
-        if let DaemonSetView::Ours(daemon_set) = &observed.daemon_set {
-            live.insert(&daemon_set.revision);
-        }
+        live.extend(observed.daemon_sets.iter().map(|set| set.revision.as_str()));
         let mut old: Vec<_> = observed
             .revisions
             .iter()

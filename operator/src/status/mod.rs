@@ -121,6 +121,8 @@ pub(crate) fn report(facts: &Facts<'_>) -> (WindowsHostTaskStatus, Option<Timest
         pending_nodes: Some(tally.pending),
         last_progress_time: previous.last_progress_time.clone(),
         wave: wave(facts, fresh, now),
+        last_handled_retry: previous.last_handled_retry.clone(),
+        next_window_time: None,
         failures: tally.failures(),
         conditions: Vec::new(),
     };
@@ -195,6 +197,7 @@ fn wave(facts: &Facts<'_>, fresh: bool, now: Timestamp) -> Option<WaveStatus> {
         index: 0,
         total: 1,
         start_time: begun.or(begins),
+        soak_end_time: None,
         waiting,
     })
 }

@@ -15,6 +15,7 @@ mod template;
 mod volume;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use hosttask_crds::Reason;
 use hosttask_crds::task::{Account, Health, Inputs, Job, Mode, Placement, Rollout, RunAs};
@@ -22,7 +23,7 @@ use k8s_openapi::api::core::v1::{PodSpec, PodTemplateSpec};
 use serde_json::{Value, json};
 
 use crate::build;
-use crate::desired::{Content, Desired, Identity, TaskKey};
+use crate::desired::{Content, Desired, Identity, TaskKey, Wave};
 use crate::placement::compile;
 use decode::decode;
 use found::{Found, rules};
@@ -149,7 +150,17 @@ pub fn validate(task: &TaskInput<'_>, inputs: &InputsView) -> Result<Desired, Ve
         max_restarts: verdict.max_restarts,
         restart_window: verdict.restart_window,
         start_grace: verdict.start_grace,
+        node_conditions: Vec::new(),
         job,
+        waves: vec![Wave::rest()],
+        partition: None,
+        order: Vec::new(),
+        approved_wave: None,
+        failure_policy: None,
+        unreachable_after: Duration::from_mins(1),
+        max_unreachable: None,
+        windows: Vec::new(),
+        depends_on: Vec::new(),
     })
 }
 

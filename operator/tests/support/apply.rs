@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use hosttask_crds::label;
+use hosttask_operator::desired::Wave;
 use hosttask_operator::observed::{DaemonSetState, JobView, NodeView, PodView, RevisionView};
 use hosttask_operator::plan::{Action, Plan};
 use hosttask_operator::{build, revision};
@@ -59,6 +60,9 @@ impl Cluster {
                     .iter_mut()
                     .filter(|pod| pod.uid == *uid)
                     .for_each(|pod| pod.deleting = true);
+            }
+            Action::OrphanDaemonSet { .. } | Action::MovePod { .. } | Action::UngatePod { .. } => {
+                panic!("one wave never needs {action:?}")
             }
             Action::CreateJob(job) => self.create_job(job),
             Action::DeleteJob { uid, .. } => {
@@ -128,6 +132,8 @@ impl Cluster {
                 revision: revision.clone(),
                 settled: false,
                 deleting: false,
+                wave: label::DEFAULT_WAVE.to_owned(),
+                layout: revision::layout(&[Wave::rest()]),
             });
         });
     }

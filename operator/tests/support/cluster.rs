@@ -7,8 +7,7 @@ use hosttask_crds::node::LedgerEntry;
 use hosttask_crds::task::{Mode, WindowsHostTaskStatus};
 use hosttask_operator::desired::{Content, Desired};
 use hosttask_operator::observed::{
-    DaemonSetState, DaemonSetView, Exit, JobEnd, JobView, NodeView, Observed, PodView,
-    RevisionView, Trouble,
+    DaemonSetState, Exit, JobEnd, JobView, NodeView, Observed, PodView, RevisionView, Trouble,
 };
 use hosttask_operator::plan::{Plan, plan};
 use jiff::Timestamp;
@@ -296,7 +295,7 @@ impl Cluster {
         Observed {
             status: self.status.clone(),
             nodes,
-            daemon_set: daemon_set.map_or(DaemonSetView::Absent, DaemonSetView::Ours),
+            daemon_sets: daemon_set.into_iter().collect(),
             pods,
             jobs,
             ledger,

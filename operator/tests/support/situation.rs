@@ -7,7 +7,7 @@ use hosttask_crds::node::{LedgerEntry, LedgerState};
 use hosttask_crds::task::{Mode, NodeFailure, WaveStatus, WindowsHostTaskStatus};
 use hosttask_operator::desired::{Amount, Desired};
 use hosttask_operator::observed::{
-    DaemonSetState, DaemonSetView, JobView, NodeView, Observed, PodView, RevisionView,
+    DaemonSetState, ForeignSet, JobView, NodeView, Observed, PodView, RevisionView,
 };
 use hosttask_operator::{build, revision};
 use jiff::Timestamp;
@@ -197,18 +197,26 @@ impl Situation {
             digest: "other".into(),
             ..RevisionView::default()
         }));
-        let daemon_set = match (&self.daemon_set, &self.foreign) {
-            (_, Some(owner)) => DaemonSetView::Foreign(owner.clone()),
-            (None, None) => DaemonSetView::Absent,
-            (Some(content), None) => {
-                let applied = build::daemon_set(&desired, &task::content(content), &name(content));
-                DaemonSetView::Ours(DaemonSetState {
+        let foreign = self.foreign.iter().map(|owner| ForeignSet {
+            name: "agent".into(),
+            owner: owner.clone(),
+        });
+        let foreign: Vec<_> = foreign.collect();
+        let daemon_set = match &self.daemon_set {
+            None => None,
+            Some(_) if !foreign.is_empty() => None,
+            Some(content) => {
+                let applied =
+                    build::daemon_set(&desired, 0, &task::content(content), &name(content));
+                Some(DaemonSetState {
                     name: "agent".into(),
                     uid: "ds".into(),
                     applied: build::applied(&applied).to_owned(),
                     revision: name(content),
                     settled: !self.unsettled,
                     deleting: self.deleting,
+                    wave: "default".into(),
+                    layout: revision::layout(&desired.waves),
                 })
             }
         };
@@ -224,7 +232,8 @@ impl Situation {
             created: start(),
             nodes: self.nodes.iter().map(Node::view).collect(),
             left: self.left.iter().map(Node::view).collect(),
-            daemon_set,
+            daemon_sets: daemon_set.into_iter().collect(),
+            foreign,
             pods: self.pods.iter().cloned().map(complete_pod).collect(),
             jobs: self.jobs.iter().cloned().map(complete_job).collect(),
             ledger: self
@@ -236,6 +245,7 @@ impl Situation {
             stable_content: stable.map(|content| task::content(content)),
             pod_security: self.pod_security.clone(),
             failed_create: self.failed_create.clone(),
+            ..Observed::default()
         }
     }
 }
@@ -255,6 +265,7 @@ impl Node {
             unschedulable: self.cordoned,
             system_uuid: format!("machine-{}", self.name),
             boot_id: "boot-1".into(),
+            ..NodeView::default()
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hosttask_crds::task::{Account, Mode, Tolerate, WindowsHostTaskStatus};
 use hosttask_operator::desired::{
-    Amount, Content, Desired, Identity, JobPolicy, Placement, TaskKey,
+    Amount, Content, Desired, Identity, JobPolicy, Placement, TaskKey, Wave,
 };
 use k8s_openapi::api::core::v1::{Container, PodSpec, PodTemplateSpec};
 use serde_json::json;
@@ -66,6 +66,16 @@ pub(crate) fn desired(mode: Mode, text: &str) -> Desired {
             retry_initial: Duration::from_mins(5),
             retry_max: Duration::from_hours(24),
         },
+        node_conditions: Vec::new(),
+        waves: vec![Wave::rest()],
+        partition: None,
+        order: Vec::new(),
+        approved_wave: None,
+        failure_policy: None,
+        unreachable_after: Duration::ZERO,
+        max_unreachable: None,
+        windows: Vec::new(),
+        depends_on: Vec::new(),
     }
 }
 

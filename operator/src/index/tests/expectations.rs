@@ -1,7 +1,7 @@
 //! Expectations: own writes count at once, and end when the watch shows them.
 
 use super::*;
-use crate::observed::{DaemonSetState, DaemonSetView, JobView, RevisionView};
+use crate::observed::{DaemonSetState, JobView, RevisionView};
 
 fn expect(bench: &Bench, expectation: Expectation, second: i64) -> Ticket {
     bench
@@ -67,12 +67,14 @@ fn applied(generation: i64, applied: &str) -> Expectation {
         revision: format!("agent-{applied}"),
         settled: true,
         deleting: false,
+        wave: String::new(),
+        layout: String::new(),
     };
     Expectation::DaemonSetApplied { state, generation }
 }
 
 fn ours(bench: &Bench) -> DaemonSetState {
-    let DaemonSetView::Ours(state) = bench.observed(0).daemon_set else {
+    let Some(state) = bench.observed(0).daemon_sets.pop() else {
         panic!("not ours")
     };
     state
@@ -220,7 +222,7 @@ fn only_a_list_that_began_after_the_write_ends_an_expectation() {
 #[test]
 fn an_applied_daemon_set_is_not_settled_until_its_controller_saw_the_generation() {
     let bench = Bench::new();
-    assert_eq!(bench.observed(0).daemon_set, DaemonSetView::Absent);
+    assert_eq!(bench.observed(0).daemon_sets, Vec::new());
     expect(&bench, applied(1, "one"), 0);
     assert!(!ours(&bench).settled);
     assert_eq!(ours(&bench).applied, "one");
@@ -261,16 +263,10 @@ fn a_daemon_set_of_our_name_that_the_task_does_not_control_is_foreign() {
     foreign["metadata"]["ownerReferences"] =
         json!([{"kind": "HelmRelease", "name": "cni", "uid": "x", "controller": true}]);
     bench.see(Kind::DaemonSet, &foreign, 0);
-    assert_eq!(
-        bench.observed(0).daemon_set,
-        DaemonSetView::Foreign("HelmRelease cni".to_owned())
-    );
+    assert_eq!(bench.observed(0).foreign[0].owner, "HelmRelease cni");
     foreign["metadata"]["ownerReferences"] = json!(null);
     bench.see(Kind::DaemonSet, &foreign, 1);
-    assert_eq!(
-        bench.observed(0).daemon_set,
-        DaemonSetView::Foreign("nobody".to_owned())
-    );
+    assert_eq!(bench.observed(0).foreign[0].owner, "nobody");
 }
 
 #[test]
@@ -322,7 +318,7 @@ fn a_refused_write_is_taken_back_but_not_the_newer_one_of_the_same_object() {
     bench.index.withdraw(&first);
     assert_eq!(ours(&bench).applied, "two");
     bench.index.withdraw(&second);
-    assert_eq!(bench.observed(1).daemon_set, DaemonSetView::Absent);
+    assert_eq!(bench.observed(1).daemon_sets, Vec::new());
 }
 
 #[test]

@@ -15,7 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::desired::{Amount, Content, Identity, JobPolicy};
+use crate::desired::{Amount, Content, Identity, JobPolicy, Wave};
 use crate::placement;
 
 pub(crate) const UID: &str = "11111111-1111-4111-8111-111111111111";
@@ -124,7 +124,17 @@ pub(crate) fn desired() -> Desired {
         max_restarts: 2,
         restart_window: Duration::from_mins(10),
         start_grace: Duration::from_mins(20),
+        node_conditions: Vec::new(),
         job: JobPolicy::default(),
+        waves: vec![Wave::rest()],
+        partition: None,
+        order: Vec::new(),
+        approved_wave: None,
+        failure_policy: None,
+        unreachable_after: Duration::from_mins(1),
+        max_unreachable: None,
+        windows: Vec::new(),
+        depends_on: Vec::new(),
     }
 }
 

@@ -1,7 +1,6 @@
 //! Lists: what they do not show is gone, and nothing stays behind.
 
 use super::*;
-use crate::observed::DaemonSetView;
 
 #[test]
 fn what_a_list_does_not_show_is_gone_and_wakes_its_task() {
@@ -126,7 +125,7 @@ fn when_everything_is_gone_no_string_stays_interned() {
     }
     assert_eq!(bench.index.lock().symbols.len(), 0);
     assert_eq!(bench.index.counts(), Counts::default());
-    assert_eq!(bench.observed(9).daemon_set, DaemonSetView::Absent);
+    assert_eq!(bench.observed(9).daemon_sets, Vec::new());
 }
 
 #[test]

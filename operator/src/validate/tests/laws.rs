@@ -197,7 +197,7 @@ proptest! {
     fn what_is_built_from_a_valid_task_keeps_the_rules_of_pods((spec, name) in any_task()) {
         let desired = desired(&spec, &name);
         let revision = revision::name(&name, &desired.content.raw, 0);
-        let set = daemon_set(&desired, &desired.content, &revision);
+        let set = daemon_set(&desired, 0, &desired.content, &revision);
         let job = job(&desired, &revision, &node(), 1);
         for template in [set.spec.template.clone(), job.spec.clone().unwrap().template] {
             prop_assert_eq!(pod(&template.spec.unwrap(), "spec"), []);
@@ -205,7 +205,7 @@ proptest! {
                 prop_assert!(name::is_label_value(value), "{value}");
             }
         }
-        prop_assert_eq!(&daemon_set(&desired, &desired.content, &revision), &set);
+        prop_assert_eq!(&daemon_set(&desired, 0, &desired.content, &revision), &set);
         prop_assert_eq!(&build::job(&desired, &revision, &node(), 1), &job);
     }
 

@@ -114,11 +114,12 @@ fn rules(page: &mut String) {
     );
     write(page, "| field | it… |\n| --- | --- |\n");
     for rule in RULES {
-        let at = rule.at.replace('|', ", ").replace(".[]", "[]");
-        write(
-            page,
-            &format!("| `{at}{}` | {} |\n", rule.field, cell(rule.message)),
-        );
+        let places = rule.at.split(", ").map(|at| {
+            let at = at.replace('|', ", ").replace(".[]", "[]");
+            format!("`{at}{}`", rule.field)
+        });
+        let places = places.collect::<Vec<_>>().join(", ");
+        write(page, &format!("| {places} | {} |\n", cell(rule.message)));
     }
 }
 

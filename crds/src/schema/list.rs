@@ -26,6 +26,7 @@ const LISTS: &[(&str, Merge, u32)] = &[
     ("conditions", Map(&["type"]), 16),
     ("configMaps", Map(&["name"]), 32),
     ("containers", Map(&["name"]), 32),
+    ("dependsOn", Map(&["name"]), 16),
     ("env", Map(&["name"]), 256),
     ("envFrom", Atomic, 32),
     ("failures", Atomic, 10),
@@ -33,7 +34,11 @@ const LISTS: &[(&str, Merge, u32)] = &[
     ("imagePullSecrets", Map(&["name"]), 16),
     ("initContainers", Map(&["name"]), 32),
     ("items", Atomic, 256),
+    // The windows of one task belong together: half of a merged list would open at times nobody meant.
+    ("maintenanceWindows", Atomic, 16),
     ("matchExpressions", Atomic, 32),
+    ("nodeConditions", Map(&["type"]), 8),
+    ("order", Map(&["topologyKey"]), 3),
     ("ports", Map(&["containerPort", "protocol"]), 64),
     ("readinessGates", Atomic, 16),
     ("rebootRequired", Set, 100),
@@ -45,6 +50,7 @@ const LISTS: &[(&str, Merge, u32)] = &[
     ("values", Atomic, 64),
     ("volumeMounts", Map(&["mountPath"]), 64),
     ("volumes", Map(&["name"]), 64),
+    ("waves", Map(&["name"]), 16),
     ("windowsBuilds", Set, 32),
 ];
 

@@ -38,10 +38,11 @@ pub enum SchemaError {
 }
 
 /// The fields whose types are Kubernetes' own.
-pub const EMBEDDED: [&str; 4] = [
+pub const EMBEDDED: [&str; 5] = [
     "spec.template",
     "spec.placement.nodeSelector",
     "spec.placement.tolerations",
+    "spec.rollout.waves[].nodeSelector",
     "status.conditions",
 ];
 

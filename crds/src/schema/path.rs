@@ -5,8 +5,8 @@ use serde_json::Value;
 /// Calls `found` with every node at `path` and returns how many there were.
 ///
 /// A path is a list of property names with dots between them. `a|b` stands for two properties, `[]` for the items of a
-/// list and `{}` for the values of a map; lists inside a path are passed through without `[]`. The empty path is the
-/// node itself.
+/// list and `{}` for the values of a map; lists inside a path are passed through without `[]`, and `a[].b` is the same as
+/// `a.b`. The empty path is the node itself.
 pub(super) fn visit(node: &mut Value, path: &str, found: &mut dyn FnMut(&mut Value)) -> usize {
     if path.is_empty() {
         found(node);
@@ -28,7 +28,7 @@ pub(super) fn visit(node: &mut Value, path: &str, found: &mut dyn FnMut(&mut Val
     };
     first
         .split('|')
-        .map(|name| child(properties, name, rest, found))
+        .map(|name| child(properties, name.trim_end_matches("[]"), rest, found))
         .sum()
 }
 
@@ -68,6 +68,7 @@ mod tests {
         }});
         assert_eq!(visit(&mut node, "a|b.x", &mut |_| {}), 2);
         assert_eq!(visit(&mut node, "a.[].x", &mut |_| {}), 1);
+        assert_eq!(visit(&mut node, "a[].x", &mut |_| {}), 1);
         assert_eq!(visit(&mut node, "b.x.{}", &mut |_| {}), 1);
         assert_eq!(visit(&mut node, "a.y", &mut |_| {}), 0);
         assert_eq!(visit(&mut node, "", &mut |_| {}), 1);

@@ -14,7 +14,8 @@ use super::path::visit;
 pub struct Rule {
     /// The rule's name: that of its test cases.
     pub name: &'static str,
-    /// The schema path of the field it is about; `a|b` stands for two fields, `[]` for the items of a list.
+    /// The schema path of the field it is about; `a|b` stands for two fields, `[]` for the items of a list. A rule that holds
+    /// in several places has several paths, with `, ` between them.
     pub at: &'static str,
     /// The expression that must be true; `self` is the field.
     pub rule: &'static str,
@@ -52,12 +53,12 @@ rules! {
     "windows_build_has_three_numbers" at "spec.placement.windowsBuilds.[]":
         r"self.matches('^[0-9]{1,6}\\.[0-9]{1,6}\\.[0-9]{1,6}$')",
         "is no Windows build; give it as in the node label node.kubernetes.io/windows-build, such as 10.0.20348";
-    "node_selector_asks_for_windows" at "spec.placement.nodeSelector":
+    "node_selector_asks_for_windows" at "spec.placement.nodeSelector, spec.rollout.waves.nodeSelector":
         "!has(self.matchLabels) || !('kubernetes.io/os' in self.matchLabels) || self.matchLabels['kubernetes.io/os'] == 'windows'",
         "asks for nodes that are not Windows; remove kubernetes.io/os: windows is always required";
-    "selector_operator_is_known" at "spec.placement.nodeSelector.matchExpressions.operator":
+    "selector_operator_is_known" at "spec.placement.nodeSelector.matchExpressions.operator, spec.rollout.waves.nodeSelector.matchExpressions.operator":
         "self in ['In', 'NotIn', 'Exists', 'DoesNotExist']", "must be In, NotIn, Exists or DoesNotExist";
-    "selector_values_follow_the_operator" at "spec.placement.nodeSelector.matchExpressions.[]" field ".values":
+    "selector_values_follow_the_operator" at "spec.placement.nodeSelector.matchExpressions.[], spec.rollout.waves.nodeSelector.matchExpressions.[]" field ".values":
         "(self.operator in ['In', 'NotIn']) == (has(self.values) && self.values.size() > 0)",
         "must have a value with In and NotIn, and none with Exists and DoesNotExist";
     "toleration_operator_is_known" at "spec.placement.tolerations.operator":
@@ -71,12 +72,42 @@ rules! {
     "toleration_seconds_need_no_execute" at "spec.placement.tolerations.[]" field ".tolerationSeconds":
         "!has(self.tolerationSeconds) || (has(self.effect) && self.effect == 'NoExecute')",
         "is only for effect NoExecute; remove it or set the effect";
-    "max_unavailable_is_an_amount" at "spec.rollout.maxUnavailable":
+    "max_unavailable_is_an_amount" at "spec.rollout.maxUnavailable, spec.rollout.waves.maxUnavailable":
         "type(self) == int ? self >= 1 : self.matches('^([1-9][0-9]?|100)%$')",
         "must be a number of nodes from 1, or a percentage from 1% to 100%; to start no node use rollout.paused";
     "progress_deadline_is_longer_than_ready" at "spec.rollout" field ".progressDeadlineSeconds":
         "(has(self.minReadySeconds) ? self.minReadySeconds : 10) < (has(self.progressDeadlineSeconds) ? self.progressDeadlineSeconds : 1800)",
         "must be more than minReadySeconds (defaults: 1800 and 10), or the rollout counts as stuck before a pod can be ready; raise it";
+    "partition_or_waves" at "spec.rollout" field ".partition":
+        "!has(self.partition) || !has(self.waves) || self.waves.size() == 0 || (type(self.partition) == int ? self.partition == 0 : self.partition == '0%')",
+        "is only without waves; remove it, or remove the waves: the nodes of later waves are held back by approval: Manual";
+    "partition_is_an_amount" at "spec.rollout.partition":
+        "type(self) == int ? self >= 0 : self.matches('^([0-9]|[1-9][0-9]|100)%$')",
+        "must be a number of nodes from 0, or a percentage from 0% to 100%";
+    "wave_name_is_a_label" at "spec.rollout.waves.name": "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
+        "must be 1 to 20 lower-case letters, digits and dashes, without a dash at an end";
+    "wave_name_is_not_default" at "spec.rollout.waves.name": "self != 'default'",
+        "is the wave of the nodes that no other wave selects, always the last one; choose another name";
+    "wave_selects_nodes" at "spec.rollout.waves.nodeSelector":
+        "(has(self.matchLabels) && self.matchLabels.size() > 0) || (has(self.matchExpressions) && self.matchExpressions.size() > 0)",
+        "must have a label or an expression; a wave that takes every node leaves none to later waves, remove it";
+    "approved_wave_names_a_revision_and_a_wave" at "spec.rollout.approvedWave": "self.matches('^[^/]+/[^/]+$')",
+        "must be REVISION/WAVE; copy it from the message of the condition Ready";
+    "max_failed_nodes_is_an_amount" at "spec.rollout.failurePolicy.maxFailedNodes":
+        "type(self) == int ? self >= 1 : self.matches('^([1-9][0-9]?|100)%$')",
+        "must be a number of nodes from 1, or a percentage from 1% to 100%; to do nothing about failures use action: Continue";
+    "rollback_needs_daemon" at "spec" field ".rollout.failurePolicy.action":
+        "self.mode == 'Daemon' || !has(self.rollout) || !has(self.rollout.failurePolicy) || !has(self.rollout.failurePolicy.action) || self.rollout.failurePolicy.action != 'Rollback'",
+        "can be Rollback only with mode Daemon: what a program did in a finished run cannot be taken back; use Pause";
+    "max_unreachable_is_an_amount" at "spec.rollout.unreachableNodes.maxUnreachable":
+        "type(self) == int ? self >= 0 : self.matches('^([0-9]|[1-9][0-9]|100)%$')",
+        "must be a number of nodes from 0, or a percentage from 0% to 100%";
+    "window_schedule_has_five_fields" at "spec.rollout.maintenanceWindows.schedule":
+        r"self.matches('^[^\s]+( +[^\s]+){4}$')",
+        "must have the five fields of cron: minute, hour, day of month, month and day of week, such as 0 2 * * SUN";
+    "ready_condition_is_true" at "spec.health.nodeConditions.[]" field ".status":
+        "self.type != 'Ready' || self.status == 'True'",
+        "must be True for the condition Ready, as no pod starts on a node that is not ready; remove it, Ready is always looked at";
     "min_healthy_is_an_amount" at "spec.health.minHealthy":
         "type(self) == int ? self >= 0 : self.matches('^([0-9]|[1-9][0-9]|100)%$')",
         "must be a number of nodes from 0, or a percentage from 0% to 100%";
@@ -157,9 +188,10 @@ pub(super) fn add(root: &mut Value) -> Result<(), SchemaError> {
         if let Some(entry) = entry.as_object_mut().filter(|_| !rule.field.is_empty()) {
             entry.insert("fieldPath".into(), json!(rule.field));
         }
-        let found = visit(root, rule.at, &mut |node| push(node, &entry));
-        if found == 0 {
-            return Err(SchemaError::NoSuchField(rule.at));
+        for at in rule.at.split(", ") {
+            if visit(root, at, &mut |node| push(node, &entry)) == 0 {
+                return Err(SchemaError::NoSuchField(at));
+            }
         }
     }
     Ok(())

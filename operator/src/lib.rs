@@ -34,6 +34,7 @@ pub mod reconcile;
 pub mod report;
 pub mod revision;
 pub mod run;
+pub mod schedule;
 pub mod server;
 pub mod status;
 pub mod validate;

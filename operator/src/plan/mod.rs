@@ -7,9 +7,11 @@ mod failure;
 pub mod node;
 mod outcome;
 mod phase;
+mod rehome;
 mod revisions;
 mod run_once;
 pub(crate) mod tally;
+mod window;
 
 use hosttask_crds::Reason;
 use hosttask_crds::node::LedgerEntry;

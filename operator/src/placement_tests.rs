@@ -171,7 +171,100 @@ fn any_requirement() -> impl Strategy<Value = Requirement> {
         })
 }
 
+/// Waves as a spec can have them, and the last that takes the rest.
+fn any_waves() -> impl Strategy<Value = Vec<Wave>> {
+    let wave = proptest::collection::vec(any_requirement(), 1..4);
+    proptest::collection::vec(wave, 0..4).prop_map(|all| {
+        let named = all.into_iter().enumerate().map(|(at, requirements)| Wave {
+            name: format!("wave-{at}"),
+            requirements,
+            ..Wave::rest()
+        });
+        named.chain([Wave::rest()]).collect()
+    })
+}
+
+fn wave(requirements: Vec<Requirement>) -> Wave {
+    Wave {
+        requirements,
+        ..Wave::rest()
+    }
+}
+
+#[test]
+fn a_node_is_in_the_first_wave_that_it_fits() {
+    let ring = |value: &str| wave(vec![within("ring", vec![value.to_owned()])]);
+    let waves = [ring("0"), ring("1"), ring("0"), Wave::rest()];
+    let of = |value: &str| wave_of(&waves, &labels(&[("ring", value)]));
+    assert_eq!([of("0"), of("1"), of("2")], [0, 1, 3]);
+    assert_eq!(wave_of(&waves, &labels(&[])), 3);
+}
+
+#[test]
+fn a_later_wave_leaves_out_what_an_earlier_one_takes() {
+    let waves = [
+        wave(vec![
+            within("ring", vec!["0".into()]),
+            within("zone", vec!["a".into()]),
+        ]),
+        Wave::rest(),
+    ];
+    let placement = compile(None);
+    let text = |position| {
+        let all = scope(&placement, &waves, position);
+        all.iter()
+            .map(|all| {
+                let one = |it: &Requirement| {
+                    format!(
+                        "{} {} {}",
+                        it.key,
+                        it.operator.as_str(),
+                        it.values.join(",")
+                    )
+                };
+                all.iter().map(one).collect::<Vec<_>>().join(" and ")
+            })
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        text(0),
+        ["kubernetes.io/os In windows and ring In 0 and zone In a"]
+    );
+    assert_eq!(
+        text(1),
+        [
+            "kubernetes.io/os In windows and ring NotIn 0",
+            "kubernetes.io/os In windows and zone NotIn a"
+        ]
+    );
+}
+
 proptest! {
+    #[test]
+    fn each_selected_node_is_in_the_scope_of_its_own_wave_and_of_no_other(
+        waves in any_waves(),
+        requirements in proptest::collection::vec(any_requirement(), 0..3),
+        labels in proptest::collection::btree_map(word(&["a", "b", "c"]), word(&["x", "y", "z"]), 0..3),
+    ) {
+        let placement = Placement { requirements, ..Placement::default() };
+        let is_in = |position| {
+            let alternatives = scope(&placement, &waves, position);
+            // Kubernetes' rule of nodeSelectorTerms: one of them, and all that is in it.
+            alternatives.iter().any(|all| all.iter().all(|it| it.is_met_by(&labels)))
+        };
+        let found: Vec<usize> = (0..waves.len()).filter(|position| is_in(*position)).collect();
+        let expected = placement.selects(&labels).then(|| wave_of(&waves, &labels));
+        prop_assert_eq!(found, expected.into_iter().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_number_of_alternatives_is_known_before_they_are_written(waves in any_waves()) {
+        let written = |position| scope(&Placement::default(), &waves, position).len();
+        let last = waves.len() - 1;
+        prop_assert_eq!(written(last), alternatives(&waves));
+        prop_assert!((0..last).all(|position| written(position) <= written(last)));
+    }
+
     #[test]
     fn tolerations_work_as_kubernetes_documents_them(
         tolerations in proptest::collection::vec(any_toleration(), 0..4),

@@ -110,13 +110,14 @@ pub fn layout(waves: &[Wave]) -> String {
     };
     for wave in waves {
         add(&wave.name);
+        // The counts keep a value apart from the key of a further requirement.
+        add(&wave.requirements.len().to_string());
         for requirement in &wave.requirements {
-            add("requirement");
             add(&requirement.key);
             add(requirement.operator.as_str());
+            add(&requirement.values.len().to_string());
             requirement.values.iter().for_each(|value| add(value));
         }
-        add("wave");
     }
     base32(&hasher.finalize(), HASH)
 }
@@ -193,8 +194,13 @@ fn base32(bytes: &[u8], length: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
     use super::*;
+    use crate::desired::{Amount, Operator, Requirement};
     use crate::validate::name as grammar;
+    use hosttask_crds::task::Approval;
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -244,6 +250,66 @@ mod tests {
     }
 
     #[test]
+    fn the_daemon_set_of_a_wave_has_a_name_of_its_own() {
+        assert_eq!(daemon_set_name("agent", "canary"), "agent-canary");
+        let long = "a".repeat(50);
+        let names: BTreeSet<String> = ["canary", "early", DEFAULT_WAVE]
+            .map(|wave| daemon_set_name(&long, wave))
+            .into();
+        assert_eq!(names.len(), 3);
+        assert!(names.iter().all(|name| name.len() <= DAEMON_SET_NAME));
+    }
+
+    fn requirement(key: &str, operator: Operator, values: &[&str]) -> Requirement {
+        Requirement {
+            key: key.into(),
+            operator,
+            values: values.iter().map(|value| (*value).to_owned()).collect(),
+        }
+    }
+
+    fn wave(name: &str, requirements: &[Requirement]) -> Wave {
+        Wave {
+            name: name.into(),
+            requirements: requirements.to_vec(),
+            ..Wave::rest()
+        }
+    }
+
+    #[test]
+    fn the_layout_is_that_of_names_selectors_and_their_order_only() {
+        let ring = || requirement("ring", Operator::In, &["0"]);
+        let plain = vec![wave("canary", &[ring()]), wave("early", &[ring()])];
+        let mut slow = plain.clone();
+        slow[0].soak = Duration::from_mins(10);
+        slow[0].max_unavailable = Some(Amount::Count(3));
+        slow[1].approval = Approval::Manual;
+        assert_eq!(layout(&plain), layout(&slow));
+        assert_eq!(layout(&plain), "puzmkmh7xv", "it is stored on DaemonSets");
+        let swapped: Vec<Wave> = plain.iter().rev().cloned().collect();
+        let one = |all: &[Requirement]| vec![wave("canary", all), plain[1].clone()];
+        let others = [
+            swapped,
+            plain[..1].to_vec(),
+            vec![wave("canaries", &[ring()]), plain[1].clone()],
+            one(&[]),
+            one(&[ring(), ring()]),
+            one(&[requirement("rings", Operator::In, &["0"])]),
+            one(&[requirement("ring", Operator::NotIn, &["0"])]),
+            one(&[requirement("ring", Operator::In, &["0", "1"])]),
+            // The values of the first could be read as a second requirement.
+            one(&[requirement(
+                "ring",
+                Operator::In,
+                &["0", "ring", "In", "1", "0"],
+            )]),
+        ];
+        let all: BTreeSet<String> = others.iter().map(|waves| layout(waves)).collect();
+        assert_eq!(all.len(), others.len());
+        assert!(!all.contains(&layout(&plain)));
+    }
+
+    #[test]
     fn each_part_of_a_job_changes_its_name() {
         let base = job_name("t", "u", "r", "n", 1);
         let others = [
@@ -268,18 +334,24 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_name_of_a_child_is_legal(task in task_name(), content in "\\PC*", attempt in 1..1000) {
+        fn every_name_of_a_child_is_legal(
+            task in task_name(),
+            wave in "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?",
+            content in "\\PC*",
+            attempt in 1..1000,
+        ) {
             let raw = json!({"template": content});
             let revision = name(&task, &raw, 0);
             let (set, label) = (daemon_set_name(&task, DEFAULT_WAVE), label_value(&task));
+            let of_wave = daemon_set_name(&task, &wave);
             let job = job_name(&task, "uid", &revision, "node", attempt);
-            for object in [&revision, &set, &job] {
+            for object in [&revision, &set, &of_wave, &job] {
                 prop_assert!(grammar::is_subdomain(object), "{object} is no object name");
             }
             for value in [&revision, &label, &job] {
                 prop_assert!(grammar::is_label_value(value), "{value} is no label value");
             }
-            prop_assert!(set.len() <= 52 && job.len() <= 63 && revision.len() <= 51);
+            prop_assert!(set.len() <= 52 && of_wave.len() <= 52 && job.len() <= 63 && revision.len() <= 51);
             prop_assert!(!job.contains('.'));
         }
 

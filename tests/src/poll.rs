@@ -20,6 +20,30 @@ pub struct TimedOut {
 /// How long to wait between two probes.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// Probes again and again for `period`; the first `Err` is the text of the failure.
+///
+/// For what must *not* happen: there is nothing to wait for but the time.
+pub async fn throughout<P, F>(what: &str, period: Duration, mut probe: P) -> Result<(), TimedOut>
+where
+    P: FnMut() -> F,
+    F: Future<Output = Result<(), String>>,
+{
+    let start = Instant::now();
+    loop {
+        if let Err(last) = probe().await {
+            return Err(TimedOut {
+                what: format!("{what}, which did not last"),
+                last,
+                waited: start.elapsed(),
+            });
+        }
+        if start.elapsed() >= period {
+            return Ok(());
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
 /// Probes until it returns `Ok`, at most for `limit`. The probe's `Err` is the text to show when time is up.
 pub async fn until<T, P, F>(what: &str, limit: Duration, mut probe: P) -> Result<T, TimedOut>
 where

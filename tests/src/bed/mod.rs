@@ -1,22 +1,39 @@
 //! The test bed: a real control plane, a simulated Windows fleet and the operator's own binary with its shipped RBAC.
 
 mod history;
+mod jobs;
+mod journal;
 mod operator;
+mod plots;
+mod reapplier;
+mod statuses;
 mod tasks;
+mod verdict;
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Namespace;
-use kube::api::{Api, ObjectMeta, PostParams};
+use k8s_openapi::api::core::v1::{Namespace, Node};
+use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
 
-use crate::cluster::{ClusterError, ClusterOptions, LocalCluster, ToolOutput};
-use crate::fleet::{Fleet, FleetOptions};
+use crate::cluster::{AuditEvent, ClusterError, ClusterOptions, LocalCluster, ToolOutput};
+use crate::fleet::{Fleet, FleetError, FleetOptions, NodeCondition};
+use crate::poll::{self, TimedOut};
 
 pub use history::{History, Samples};
-pub use operator::{Endpoint, Metrics, OperatorError, OperatorOptions, OperatorProcess};
+pub use jobs::{JobSamples, JobWitness};
+pub use journal::{Did, Journal, Moment};
+pub use operator::{
+    Endpoint, Metrics, OperatorError, OperatorOptions, OperatorProcess, binary as operator_binary,
+};
+pub use plots::{Plot, RING, fleet, plot, wave};
+pub use reapplier::Reapplier;
+pub use statuses::{Said, Statuses};
 pub use tasks::{Tasks, condition, daemon, image, run_once, with};
+pub use verdict::Verdict;
 
 /// What a test bed is made of.
 #[derive(Debug, Default)]
@@ -157,6 +174,21 @@ impl TestBed {
         self.cluster.client()
     }
 
+    /// Starts one more replica from another binary, as an upgrade of the Deployment does, and waits until it is ready.
+    pub async fn add_operator_binary(
+        &self,
+        binary: &Path,
+        options: OperatorOptions,
+    ) -> Result<(), BedError> {
+        let operator = OperatorProcess::start_binary(&self.cluster, binary, options).await?;
+        operator.ready().await?;
+        self.operators
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(operator);
+        Ok(())
+    }
+
     /// Starts one more replica and waits until it is ready.
     pub async fn add_operator(&self, options: OperatorOptions) -> Result<(), BedError> {
         let operator = OperatorProcess::start(&self.cluster, options).await?;
@@ -166,6 +198,70 @@ impl TestBed {
             .unwrap_or_else(PoisonError::into_inner)
             .push(operator);
         Ok(())
+    }
+
+    /// What the operator's ServiceAccount has written so far, without Leases and Events.
+    pub fn operator_writes(&self) -> Result<Vec<AuditEvent>, ClusterError> {
+        let mut events = self.cluster.audit()?;
+        events.retain(|event| {
+            event.user.ends_with(":hosttask-operator")
+                && event.is_write()
+                && !event.is_event_or_lease()
+        });
+        Ok(events)
+    }
+
+    /// Sets labels of a node, or removes them where the value is null, as `kubectl label` does.
+    pub async fn label_node(&self, node: &str, labels: &Value) -> Result<(), BedError> {
+        let patch = Patch::Merge(json!({ "metadata": { "labels": labels } }));
+        Api::<Node>::all(self.client())
+            .patch(node, &PatchParams::default(), &patch)
+            .await
+            .map(drop)
+            .map_err(|source| BedError::Request {
+                what: format!("label node {node}"),
+                source,
+            })
+    }
+
+    /// Makes a node report a condition from now on.
+    pub async fn node_reports(
+        &self,
+        node: &str,
+        type_: &str,
+        status: &str,
+    ) -> Result<(), FleetError> {
+        let condition = NodeCondition {
+            type_: type_.to_owned(),
+            status: status.to_owned(),
+            reason: "Reported".to_owned(),
+            message: format!("{type_} is {status}"),
+        };
+        self.fleet.set_condition(node, condition).await
+    }
+
+    /// Waits until the API server shows a node's Ready condition with this status.
+    pub async fn wait_node(
+        &self,
+        node: &str,
+        ready: &str,
+        limit: Duration,
+    ) -> Result<(), TimedOut> {
+        let nodes = Api::<Node>::all(self.client());
+        poll::until(&format!("node {node}: Ready={ready}"), limit, || async {
+            let found = nodes.get(node).await.map_err(|error| error.to_string())?;
+            let conditions = found.status.and_then(|status| status.conditions);
+            let status = conditions
+                .into_iter()
+                .flatten()
+                .find(|one| one.type_ == "Ready")
+                .map(|one| one.status);
+            match status {
+                Some(status) if status == ready => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        })
+        .await
     }
 
     /// Creates a namespace whose Pod Security level lets HostProcess pods in, and gives access to its tasks.

@@ -119,8 +119,29 @@ impl OperatorProcess {
         Self::start_with(&kubeconfig, cluster.dir(), options)
     }
 
+    /// Starts one replica from another binary than the one that was built with this program.
+    pub async fn start_binary(
+        cluster: &LocalCluster,
+        binary: &Path,
+        options: OperatorOptions,
+    ) -> Result<Self, OperatorError> {
+        let kubeconfig = cluster
+            .service_account_kubeconfig(NAMESPACE, SERVICE_ACCOUNT)
+            .await?;
+        Self::spawn(binary, &kubeconfig, cluster.dir(), options)
+    }
+
     /// Starts one replica against the API server of a kubeconfig; its log goes to `folder`.
     pub fn start_with(
+        kubeconfig: &Path,
+        folder: &Path,
+        options: OperatorOptions,
+    ) -> Result<Self, OperatorError> {
+        Self::spawn(&binary()?, kubeconfig, folder, options)
+    }
+
+    fn spawn(
+        binary: &Path,
         kubeconfig: &Path,
         folder: &Path,
         options: OperatorOptions,
@@ -133,7 +154,7 @@ impl OperatorProcess {
             format!("--metrics-bind-address=127.0.0.1:{metrics}"),
         ];
         args.extend(options.args);
-        let mut command = Command::new(binary()?);
+        let mut command = Command::new(binary);
         command.args(args).env("KUBECONFIG", kubeconfig);
         let process = Supervised::start(&format!("hosttask-operator-{health}"), &command, folder)?;
         let log = process.log().to_owned();
@@ -213,7 +234,7 @@ impl Endpoint {
 }
 
 /// The operator's binary, built into the folder this program runs from, or one above (test binaries are in `deps`).
-fn binary() -> Result<PathBuf, OperatorError> {
+pub fn binary() -> Result<PathBuf, OperatorError> {
     let current = std::env::current_exe().map_err(OperatorError::Executable)?;
     let found = current
         .ancestors()

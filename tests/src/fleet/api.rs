@@ -9,7 +9,7 @@ use kube::core::Request;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
-use super::node::{Machine, micros};
+use super::node::{Machine, NodeCondition, micros};
 use super::pod::PodView;
 
 /// Why a request failed.
@@ -172,7 +172,7 @@ pub(super) async fn register(
     lease_seconds: u64,
 ) -> Result<String, ApiError> {
     let what = format!("node {}", machine.facts.name);
-    let now = Timestamp::now();
+    let now = machine.now();
     let node = body(&what, &machine.object(now))?;
     let created = send::<Value>(client, &what, nodes().create(&PostParams::default(), node)).await;
     let node = match created {
@@ -201,7 +201,7 @@ pub(super) async fn register(
 /// Reports a node's status after a start. Returns the Node.
 pub(super) async fn report_node(client: &Client, machine: &Machine) -> Result<Value, ApiError> {
     let what = format!("the status of node {}", machine.facts.name);
-    let patch = Patch::Strategic(json!({"status": machine.status(Timestamp::now())}));
+    let patch = Patch::Strategic(json!({"status": machine.status(machine.now())}));
     let request = nodes().patch_subresource(
         "status",
         &machine.facts.name,
@@ -209,6 +209,20 @@ pub(super) async fn report_node(client: &Client, machine: &Machine) -> Result<Va
         &patch,
     );
     send::<Value>(client, &what, request).await
+}
+
+/// Reports one condition of a node and leaves the others as they are.
+pub(super) async fn report_condition(
+    client: &Client,
+    machine: &Machine,
+    condition: &NodeCondition,
+) -> Result<(), ApiError> {
+    let name = &machine.facts.name;
+    let what = format!("condition {} of node {name}", condition.type_);
+    let condition = condition.object(machine.now());
+    let patch = Patch::Strategic(json!({"status": {"conditions": [condition]}}));
+    let request = nodes().patch_subresource("status", name, &PatchParams::default(), &patch);
+    send::<IgnoredAny>(client, &what, request).await.map(drop)
 }
 
 /// Renews a node's lease, and makes it anew where it is gone.
@@ -219,7 +233,7 @@ pub(super) async fn renew(
     seconds: u64,
 ) -> Result<(), ApiError> {
     let what = format!("the lease of node {}", machine.facts.name);
-    let lease = machine.lease(uid, seconds, Timestamp::now());
+    let lease = machine.lease(uid, seconds, machine.now());
     let request = leases().patch(
         &machine.facts.name,
         &PatchParams::default(),

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::api::{self, ApiError};
 use super::engine::{ComingUp, Engine, Host, NodeOutcome, Timer};
-use super::node::Machine;
+use super::node::{Machine, NodeCondition};
 use super::script::{Happening, Rule, Script};
 use super::timing::later;
 
@@ -57,6 +57,10 @@ pub(super) enum What {
         down: Duration,
         new_object: bool,
     },
+    Condition {
+        node: String,
+        condition: NodeCondition,
+    },
     Add(usize),
     Remove(String),
 }
@@ -99,6 +103,7 @@ impl Engine {
                 down,
                 new_object,
             } => self.take_down(node, down, true, new_object, done),
+            What::Condition { node, condition } => self.report(node, condition, done),
             What::Add(count) => self.add(count, done),
             What::Remove(node) => self.remove(&node, done),
         }
@@ -133,6 +138,28 @@ impl Engine {
             Ok(host) => host.alive = true,
         }
         self.report_up(node, done);
+    }
+
+    /// The node reports a condition from now on. One that is Ready again reports its pods too: others have changed them.
+    fn report(&mut self, node: String, condition: NodeCondition, done: Acknowledge) {
+        let host = match self.host(&node) {
+            Err(error) => return answer(done, Err(error)),
+            Ok(host) => host,
+        };
+        let type_ = condition.type_.clone();
+        host.machine.conditions.insert(type_, condition.clone());
+        let recovers = condition.type_ == "Ready" && condition.status == "True";
+        let uids: Vec<String> = host.pods.iter().filter(|_| recovers).cloned().collect();
+        let (machine, client) = (host.machine.clone(), self.client.clone());
+        self.node_work.spawn(async move {
+            let outcome = api::report_condition(&client, &machine, &condition).await;
+            Box::new(move |engine: &mut Self| {
+                for uid in uids {
+                    engine.reassert(&uid);
+                }
+                answer(done, outcome.map(|()| vec![node]).map_err(FleetError::from));
+            }) as NodeOutcome
+        });
     }
 
     /// Reports the node well, renews its lease, and lets its pods go on.

@@ -263,7 +263,7 @@ impl Engine {
         if let Some(before) = slot.wake.take() {
             self.timers.remove(&(before, Timer::Pod(uid.to_owned())));
         }
-        if let Some(wake) = step.wake {
+        if let Some(wake) = step.wake.map(|shown| host.machine.true_time(shown)) {
             slot.wake = Some(wake);
             self.timers.insert((wake, Timer::Pod(uid.to_owned())));
         }
@@ -298,8 +298,10 @@ impl Engine {
         let Some(slot) = self.slots.get_mut(uid) else {
             return;
         };
+        let host = self.hosts.get(&slot.pod.spec.node_name);
+        let now = host.map_or_else(Timestamp::now, |host| host.machine.now());
         if let Some(state) = &mut slot.state {
-            machine::reassert(state, &slot.pod, Timestamp::now());
+            machine::reassert(state, &slot.pod, now);
         }
         slot.reported = None;
         self.step(uid);
@@ -342,7 +344,7 @@ impl Engine {
 
 fn world<'a>(options: &'a FleetOptions, host: &'a Host) -> World<'a> {
     World {
-        now: Timestamp::now(),
+        now: host.machine.now(),
         seed: options.seed,
         speed: options.speed,
         script: &options.script,

@@ -56,7 +56,7 @@ pub use api::ApiError;
 pub use chance::Span;
 pub use command::FleetError;
 pub use glob::Glob;
-pub use node::Taints;
+pub use node::{NodeCondition, Taints};
 pub use options::FleetOptions;
 pub use script::{Behaviour, Rule, Script};
 pub use stats::Stats;
@@ -197,6 +197,21 @@ impl Fleet {
         })
         .await
         .map(drop)
+    }
+
+    /// The node reports a condition from now on, also after it was dead or restarted.
+    ///
+    /// # Errors
+    /// The node is unknown or restarting, or the report failed.
+    pub async fn set_condition(
+        &self,
+        node: &str,
+        condition: NodeCondition,
+    ) -> Result<(), FleetError> {
+        let node = node.to_owned();
+        self.tell(What::Condition { node, condition })
+            .await
+            .map(drop)
     }
 
     /// New nodes join. Returns their names.

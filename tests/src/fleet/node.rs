@@ -1,6 +1,8 @@
 //! A Windows node as it registers itself: labels, taints, capacity, conditions, addresses and nodeInfo. Pure.
 
-use jiff::Timestamp;
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use hosttask_crds::label;
@@ -71,6 +73,19 @@ const POOLS: [Pool; 3] = [
     },
 ];
 
+/// A condition as the node reports it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeCondition {
+    /// The type, such as `Ready` or one of node-problem-detector.
+    pub type_: String,
+    /// `True`, `False` or `Unknown`.
+    pub status: String,
+    /// Why, as one word.
+    pub reason: String,
+    /// Why, as a sentence.
+    pub message: String,
+}
+
 /// One node of the fleet: its place in it and how often it was booted and installed.
 #[derive(Clone, Debug)]
 pub(super) struct Machine {
@@ -82,6 +97,12 @@ pub(super) struct Machine {
     pub installs: u32,
     /// How often it was booted.
     pub boots: u32,
+    /// Labels beside those of the pool.
+    pub labels: BTreeMap<String, String>,
+    /// How far its clock is ahead.
+    pub clock: SignedDuration,
+    /// What it reports otherwise than a node that is well, by the condition's type.
+    pub conditions: BTreeMap<String, NodeCondition>,
     seed: u64,
     zone: usize,
     taints: Taints,
@@ -112,10 +133,25 @@ impl Machine {
             facts,
             installs: 1,
             boots: 1,
+            labels: BTreeMap::new(),
+            clock: SignedDuration::ZERO,
+            conditions: BTreeMap::new(),
             seed,
             zone: index % zones.max(1),
             taints,
         }
+    }
+
+    /// The time by the node's own clock.
+    pub(super) fn now(&self) -> Timestamp {
+        Timestamp::now()
+            .checked_add(self.clock)
+            .unwrap_or(Timestamp::MAX)
+    }
+
+    /// The true time of a moment that the node's clock shows.
+    pub(super) fn true_time(&self, shown: Timestamp) -> Timestamp {
+        shown.checked_sub(self.clock).unwrap_or(Timestamp::MAX)
     }
 
     /// Changes with every boot.
@@ -156,21 +192,26 @@ impl Machine {
     /// The whole Node, as the kubelet creates it.
     pub(super) fn object(&self, now: Timestamp) -> Value {
         let pool = self.pool();
+        let mut labels = json!({
+            label::OS: "windows",
+            "kubernetes.io/arch": "amd64",
+            "kubernetes.io/hostname": self.facts.name,
+            label::WINDOWS_BUILD: pool.build,
+            "node.kubernetes.io/instance-type": pool.instance,
+            "topology.kubernetes.io/region": "region-1",
+            "topology.kubernetes.io/zone": format!("region-1-{}", self.zone + 1),
+            "agentpool": pool.name,
+        });
+        if let Some(labels) = labels.as_object_mut() {
+            let further = self.labels.iter();
+            labels.extend(further.map(|(key, value)| (key.clone(), json!(value))));
+        }
         json!({
             "apiVersion": "v1",
             "kind": "Node",
             "metadata": {
                 "name": self.facts.name,
-                "labels": {
-                    label::OS: "windows",
-                    "kubernetes.io/arch": "amd64",
-                    "kubernetes.io/hostname": self.facts.name,
-                    label::WINDOWS_BUILD: pool.build,
-                    "node.kubernetes.io/instance-type": pool.instance,
-                    "topology.kubernetes.io/region": "region-1",
-                    "topology.kubernetes.io/zone": format!("region-1-{}", self.zone + 1),
-                    "agentpool": pool.name,
-                },
+                "labels": labels,
                 "annotations": {"node.alpha.kubernetes.io/ttl": "0"},
             },
             "spec": {"taints": self.taint_list()},
@@ -192,7 +233,7 @@ impl Machine {
         json!({
             "capacity": resources(0),
             "allocatable": resources(2_097_152),
-            "conditions": Self::conditions(now),
+            "conditions": self.conditions(now),
             "addresses": [
                 {"type": "InternalIP", "address": self.facts.ip},
                 {"type": "Hostname", "address": self.facts.name},
@@ -213,8 +254,24 @@ impl Machine {
         })
     }
 
-    /// The conditions of a node that is well, all of them since `now`.
-    fn conditions(now: Timestamp) -> Value {
+    /// What the node reports, all of it since `now`: the conditions of a node that is well, but for those it was told to
+    /// report otherwise.
+    fn conditions(&self, now: Timestamp) -> Value {
+        let mut all = Self::well(now);
+        if let Some(all) = all.as_array_mut() {
+            let told = |one: &Value| {
+                one.get("type")
+                    .and_then(Value::as_str)
+                    .is_some_and(|type_| self.conditions.contains_key(type_))
+            };
+            all.retain(|one| !told(one));
+            all.extend(self.conditions.values().map(|one| one.object(now)));
+        }
+        all
+    }
+
+    /// The conditions of a node that is well.
+    fn well(now: Timestamp) -> Value {
         let now = seconds(now);
         let one = |type_: &str, status: &str, reason: &str, message: &str| {
             json!({
@@ -270,6 +327,17 @@ impl Machine {
     }
 }
 
+impl NodeCondition {
+    /// The condition as it stands in the Node's status, since `now`.
+    pub(super) fn object(&self, now: Timestamp) -> Value {
+        let now = seconds(now);
+        json!({
+            "type": self.type_, "status": self.status, "reason": self.reason, "message": self.message,
+            "lastHeartbeatTime": now, "lastTransitionTime": now,
+        })
+    }
+}
+
 /// A time as `metav1.Time` is written.
 fn seconds(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
@@ -303,6 +371,40 @@ mod tests {
         };
         assert_ne!(before.system_uuid(), installed.system_uuid());
         assert_eq!(before.system_uuid(), machine(1).system_uuid());
+    }
+
+    #[test]
+    fn a_node_reports_what_it_was_told_to_in_place_of_what_a_well_node_says() {
+        let mut machine = machine(1);
+        for (type_, status) in [("Ready", "False"), ("FilterDriver", "True")] {
+            let told = NodeCondition {
+                type_: type_.to_owned(),
+                status: status.to_owned(),
+                reason: "Told".to_owned(),
+                message: String::new(),
+            };
+            machine.conditions.insert(type_.to_owned(), told);
+        }
+        let status = machine.status(Timestamp::UNIX_EPOCH);
+        let all: BTreeMap<&str, &str> = status["conditions"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| {
+                (
+                    one["type"].as_str().unwrap(),
+                    one["status"].as_str().unwrap(),
+                )
+            })
+            .collect();
+        let expected = [
+            ("DiskPressure", "False"),
+            ("FilterDriver", "True"),
+            ("MemoryPressure", "False"),
+            ("PIDPressure", "False"),
+            ("Ready", "False"),
+        ];
+        assert_eq!(all, expected.into());
     }
 
     #[test]

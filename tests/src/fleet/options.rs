@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
+
+use super::glob::Glob;
 use super::node::{Machine, Taints};
 use super::script::Script;
 
@@ -34,6 +37,10 @@ pub struct FleetOptions {
     pub writers: usize,
     /// The local groups that exist on every node.
     pub local_groups: Vec<String>,
+    /// Labels that nodes have beside those of their pool: which nodes, key and value.
+    pub labels: Vec<(Glob, String, String)>,
+    /// Nodes whose clock is wrong, and by how much it is ahead. The first entry that matches a node decides.
+    pub clocks: Vec<(Glob, SignedDuration)>,
     /// Whether refusals are also published as Events, as a kubelet does.
     pub events: bool,
 }
@@ -64,6 +71,8 @@ impl Default for FleetOptions {
             lease_interval: None,
             writers: 16,
             local_groups: groups.map(str::to_owned).to_vec(),
+            labels: Vec::new(),
+            clocks: Vec::new(),
             events: true,
         }
     }
@@ -83,20 +92,58 @@ impl FleetOptions {
     }
 
     pub(super) fn machine(&self, index: usize) -> Machine {
-        Machine::new(
+        let mut machine = Machine::new(
             index,
             &self.prefix,
             self.seed,
             self.zones,
             self.taints,
             &self.local_groups,
-        )
+        );
+        let name = machine.facts.name.clone();
+        let of_node = self
+            .labels
+            .iter()
+            .filter(|(nodes, ..)| nodes.matches(&name));
+        machine.labels = of_node
+            .map(|(_, key, value)| (key.clone(), value.clone()))
+            .collect();
+        let clock = self.clocks.iter().find(|(nodes, _)| nodes.matches(&name));
+        machine.clock = clock.map_or(SignedDuration::ZERO, |(_, ahead)| *ahead);
+        machine
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
+
+    #[test]
+    fn labels_and_clocks_are_those_of_the_first_names_that_match() {
+        let options = FleetOptions {
+            labels: vec![
+                (Glob::new("win-000*"), "ring".into(), "canary".into()),
+                (Glob::new("win-0001"), "disk".into(), "slow".into()),
+            ],
+            clocks: vec![
+                (Glob::new("win-0001"), SignedDuration::from_secs(90)),
+                (Glob::new("*"), SignedDuration::from_secs(-90)),
+            ],
+            ..FleetOptions::default()
+        };
+        let (first, eleventh) = (options.machine(1), options.machine(11));
+        assert_eq!(first.labels.len(), 2);
+        assert!(eleventh.labels.is_empty());
+        assert_eq!((first.clock.as_secs(), eleventh.clock.as_secs()), (90, -90));
+        assert!(first.now() > Timestamp::now() && eleventh.now() < Timestamp::now());
+        let node = first.object(first.now());
+        assert_eq!(
+            node.pointer("/metadata/labels/ring"),
+            Some(&serde_json::json!("canary"))
+        );
+    }
 
     #[test]
     fn five_thousand_nodes_renew_fewer_than_twenty_leases_per_second() {

@@ -161,6 +161,8 @@ pub(super) struct ContainerView {
     pub name: String,
     /// Image reference.
     pub image: String,
+    /// What is run in place of the image's entry point.
+    pub command: Vec<String>,
     /// `Always` on an init container makes it a sidecar.
     pub restart_policy: Option<RestartPolicy>,
     /// Overrides the pod's, field by field.

@@ -37,6 +37,8 @@ pub struct Rule {
     pub attempt: Option<Glob>,
     /// The container's image.
     pub image: Option<Glob>,
+    /// The container's command, its words separated by spaces.
+    pub command: Option<Glob>,
     /// The container's name. Without it the rule is for the pod's regular containers and not for its init containers.
     pub container: Option<Glob>,
     /// What the containers do.
@@ -300,6 +302,7 @@ impl Rule {
             && fits(&self.revision, pod.label(label::REVISION))
             && fits(&self.attempt, pod.label(label::ATTEMPT))
             && fits(&self.image, &container.image)
+            && fits(&self.command, &container.command.join(" "))
             && self
                 .container
                 .as_ref()

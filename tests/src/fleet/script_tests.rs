@@ -33,6 +33,24 @@ fn the_first_rule_that_matches_decides() {
 }
 
 #[test]
+fn a_rule_can_be_for_a_command() {
+    let script =
+        Script::parse("rules: [{command: 'agent.exe --check*', behaviour: {exit: {code: 5}}}]")
+            .unwrap();
+    let checks = pod(
+        json!({"containers": [{"name": "main", "image": "a:1", "command": ["agent.exe", "--check", "all"]}]}),
+    );
+    let runs =
+        pod(json!({"containers": [{"name": "main", "image": "a:1", "command": ["agent.exe"]}]}));
+    let found = |pod: &super::pod::PodView| {
+        script
+            .behaviour("n", pod, &pod.spec.containers[0], false)
+            .is_some()
+    };
+    assert_eq!((found(&checks), found(&runs)), (true, false));
+}
+
+#[test]
 fn a_rule_without_a_container_leaves_init_containers_alone() {
     let script = Script::parse(
         "rules: [{behaviour: {neverReady: true}}, {container: main, behaviour: {exit: {code: 9}}}]",

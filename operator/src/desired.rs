@@ -156,6 +156,15 @@ pub enum Amount {
     Percent(i32),
 }
 
+impl std::fmt::Display for Amount {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Count(count) => write!(f, "{count}"),
+            Self::Percent(percent) => write!(f, "{percent}%"),
+        }
+    }
+}
+
 /// What runs on the nodes: the user's words, and the same as types.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Content {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use hosttask_crds::label::{OS, WINDOWS_BUILD};
 use hosttask_crds::task::Tolerate;
 use k8s_openapi::api::core::v1::Toleration;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use serde::{Deserialize, Serialize};
 
 use crate::desired::{Operator, Placement, Requirement, Wave};
@@ -47,19 +48,7 @@ pub fn compile(placement: Option<&hosttask_crds::task::Placement>) -> Placement 
         requirements.push(within(WINDOWS_BUILD, placement.windows_builds.clone()));
     }
     if let Some(selector) = &placement.node_selector {
-        for (key, value) in selector.match_labels.iter().flatten() {
-            requirements.push(within(key, vec![value.clone()]));
-        }
-        for expression in selector.match_expressions.iter().flatten() {
-            if let Some(operator) = Operator::parse(&expression.operator) {
-                let values = expression.values.clone().unwrap_or_default();
-                requirements.push(Requirement {
-                    key: expression.key.clone(),
-                    operator,
-                    values,
-                });
-            }
-        }
+        requirements.extend(self::requirements(selector));
     }
     let tolerate = placement.tolerate.unwrap_or_default();
     let mut tolerations = match tolerate {
@@ -77,6 +66,21 @@ pub fn compile(placement: Option<&hosttask_crds::task::Placement>) -> Placement 
         tolerate,
         include_unschedulable: placement.include_unschedulable.unwrap_or(true),
     }
+}
+
+/// What a selector asks of a node's labels. It drops what `validate` refuses.
+pub(crate) fn requirements(selector: &LabelSelector) -> Vec<Requirement> {
+    let labels = selector.match_labels.iter().flatten();
+    let labels = labels.map(|(key, value)| within(key, vec![value.clone()]));
+    let expressions = selector.match_expressions.iter().flatten();
+    let expressions = expressions.filter_map(|it| {
+        Some(Requirement {
+            key: it.key.clone(),
+            operator: Operator::parse(&it.operator)?,
+            values: it.values.clone().unwrap_or_default(),
+        })
+    });
+    labels.chain(expressions).collect()
 }
 
 /// The position of the wave that a node with these labels is in: the first whose requirements it meets.

@@ -80,7 +80,7 @@ rules! {
         "must be more than minReadySeconds (defaults: 1800 and 10), or the rollout counts as stuck before a pod can be ready; raise it";
     "partition_or_waves" at "spec.rollout" field ".partition":
         "!has(self.partition) || !has(self.waves) || self.waves.size() == 0 || (type(self.partition) == int ? self.partition == 0 : self.partition == '0%')",
-        "is only without waves; remove it, or remove the waves: the nodes of later waves are held back by approval: Manual";
+        "is only without waves; remove it, or remove the waves (a wave with approval: Manual holds the later ones back)";
     "partition_is_an_amount" at "spec.rollout.partition":
         "type(self) == int ? self >= 0 : self.matches('^([0-9]|[1-9][0-9]|100)%$')",
         "must be a number of nodes from 0, or a percentage from 0% to 100%";

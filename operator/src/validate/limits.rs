@@ -1,24 +1,26 @@
-//! `spec.rollout`, `spec.health` and `spec.job`: numbers, percentages and exit codes, with their defaults.
+//! `spec.health` and `spec.job`: numbers, conditions and exit codes, with their defaults; and the bounds of all numbers.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use hosttask_crds::task::{ExitCodes, Health, Job, Rollout};
-use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use hosttask_crds::task::{ConditionStatus, ExitCodes, Health, Job, NodeConditionRequirement};
 
+use super::amount::amount;
 use super::found::{Found, rules};
-use crate::desired::{Amount, JobPolicy};
+use super::name;
+use crate::desired::{Amount, JobPolicy, NodeCondition};
 
 rules! {
-    RANGE: ApiServer, "every number of spec.rollout, spec.health and spec.job", "is out of range; the bounds are";
-    MAX_UNAVAILABLE: ApiServer, "spec.rollout.maxUnavailable",
-        "must be a number of nodes from 1, or a percentage from 1% to 100%; to start no node use rollout.paused";
+    RANGE: ApiServer, "every number of spec.rollout, spec.health, spec.job and spec.schedule", "is out of range; the bounds are";
     MIN_HEALTHY: ApiServer, "spec.health.minHealthy",
         "must be a number of nodes from 0, or a percentage from 0% to 100%";
-    DEADLINE_ORDER: Hosttask, "spec.rollout.progressDeadlineSeconds",
-        "must be more than rollout.minReadySeconds, or the rollout counts as stuck before a pod can be ready; raise it";
+    CONDITION_TYPE: ApiServer, "spec.health.nodeConditions[*].type",
+        "is no condition type; give one as in the status of the node, such as DiskPressure";
+    CONDITION_TWICE: ApiServer, "spec.health.nodeConditions[*].type", "is listed twice; remove one";
+    CONDITION_READY: Hosttask, "spec.health.nodeConditions[*].status",
+        "must be True for the condition Ready, as no pod starts on a node that is not ready; remove it, Ready is always looked at";
     CODE_NONE: ApiServer, "spec.job.exitCodes.success",
         "must list a code, or no run could ever succeed; remove it for the default, 0";
     CODE_TWICE: ApiServer, "spec.job.exitCodes.{success,rebootRequired}[*]", "is listed twice; remove one";
@@ -31,19 +33,12 @@ rules! {
     RETRY_ORDER: Hosttask, "spec.job.retry.maxSeconds", "must not be less than initialSeconds; raise it";
 }
 
-const DAY: i64 = 86_400;
-const WEEK: i64 = 7 * DAY;
+pub(super) const DAY: i64 = 86_400;
+pub(super) const WEEK: i64 = 7 * DAY;
+/// 30 days.
+pub(super) const MONTH: i64 = 30 * DAY;
 /// How many exit codes Kubernetes takes in one rule of a pod failure policy.
 const MOST_CODES: usize = 255;
-
-/// `spec.rollout` with defaults.
-pub(super) struct Pace {
-    pub(super) paused: bool,
-    pub(super) max_unavailable: Amount,
-    pub(super) min_ready: Duration,
-    pub(super) progress_deadline: Duration,
-    pub(super) revision_history_limit: usize,
-}
 
 /// `spec.health` with defaults.
 pub(super) struct Verdict {
@@ -51,71 +46,18 @@ pub(super) struct Verdict {
     pub(super) max_restarts: i32,
     pub(super) restart_window: Duration,
     pub(super) start_grace: Duration,
-}
-
-/// Judges `spec.rollout`.
-pub(super) fn rollout(rollout: &Rollout, found: &mut Found) -> Pace {
-    let min_ready = seconds(
-        rollout.min_ready_seconds,
-        10,
-        0..=DAY,
-        "spec.rollout.minReadySeconds",
-        found,
-    );
-    let deadline_field = "spec.rollout.progressDeadlineSeconds";
-    let progress_deadline = seconds(
-        rollout.progress_deadline_seconds,
-        1800,
-        1..=WEEK,
-        deadline_field,
-        found,
-    );
-    if progress_deadline <= min_ready {
-        found.report(
-            &DEADLINE_ORDER,
-            deadline_field.to_owned(),
-            Some(&progress_deadline.as_secs()),
-        );
-    }
-    let history = number(
-        rollout.revision_history_limit.unwrap_or(10),
-        0..=100,
-        "spec.rollout.revisionHistoryLimit",
-        found,
-    );
-    let max_unavailable = rollout
-        .max_unavailable
-        .as_ref()
-        .map_or(Some(Amount::Count(1)), |it| amount(it, 1));
-    if max_unavailable.is_none() {
-        let value = rollout.max_unavailable.as_ref().map(shown);
-        let value = value.as_ref().map(|it| it as &dyn Display);
-        found.report(
-            &MAX_UNAVAILABLE,
-            "spec.rollout.maxUnavailable".to_owned(),
-            value,
-        );
-    }
-    Pace {
-        paused: rollout.paused.unwrap_or(false),
-        max_unavailable: max_unavailable.unwrap_or(Amount::Count(1)),
-        min_ready,
-        progress_deadline,
-        revision_history_limit: usize::try_from(history).unwrap_or_default(),
-    }
+    pub(super) node_conditions: Vec<NodeCondition>,
 }
 
 /// Judges `spec.health`.
 pub(super) fn health(health: &Health, found: &mut Found) -> Verdict {
-    let min_healthy = health
-        .min_healthy
-        .as_ref()
-        .map_or(Some(Amount::Percent(100)), |it| amount(it, 0));
-    if min_healthy.is_none() {
-        let value = health.min_healthy.as_ref().map(shown);
-        let value = value.as_ref().map(|it| it as &dyn Display);
-        found.report(&MIN_HEALTHY, "spec.health.minHealthy".to_owned(), value);
-    }
+    let min_healthy = amount(
+        health.min_healthy.as_ref(),
+        0,
+        &MIN_HEALTHY,
+        "spec.health.minHealthy",
+        found,
+    );
     Verdict {
         min_healthy: min_healthy.unwrap_or(Amount::Percent(100)),
         max_restarts: number(
@@ -138,7 +80,34 @@ pub(super) fn health(health: &Health, found: &mut Found) -> Verdict {
             "spec.health.startGraceSeconds",
             found,
         ),
+        node_conditions: node_conditions(&health.node_conditions, found),
     }
+}
+
+/// Without Ready, which is looked at in any case, and with more patience.
+fn node_conditions(
+    conditions: &[NodeConditionRequirement],
+    found: &mut Found,
+) -> Vec<NodeCondition> {
+    let mut kinds = BTreeSet::new();
+    for (index, it) in conditions.iter().enumerate() {
+        let at = format!("spec.health.nodeConditions[{index}]");
+        if !name::is_qualified(&it.r#type) {
+            found.report(&CONDITION_TYPE, format!("{at}.type"), Some(&it.r#type));
+        } else if !kinds.insert(&it.r#type) {
+            found.report(&CONDITION_TWICE, format!("{at}.type"), Some(&it.r#type));
+        } else if it.r#type == "Ready" && it.status != ConditionStatus::True {
+            let status = format!("{:?}", it.status);
+            found.report(&CONDITION_READY, format!("{at}.status"), Some(&status));
+        }
+    }
+    let others = conditions.iter().filter(|it| it.r#type != "Ready");
+    others
+        .map(|it| NodeCondition {
+            kind: it.r#type.clone(),
+            status: it.status,
+        })
+        .collect()
 }
 
 /// Judges `spec.job`.
@@ -252,30 +221,8 @@ fn distinct(codes: &[i32], list: &str, found: &mut Found) -> BTreeSet<i32> {
     seen
 }
 
-/// A number of nodes from `least`, or a percentage from `least` to 100.
-fn amount(value: &IntOrString, least: i32) -> Option<Amount> {
-    match value {
-        IntOrString::Int(count) => (*count >= least).then_some(Amount::Count(*count)),
-        IntOrString::String(text) => {
-            let digits = text.strip_suffix('%')?;
-            let is_plain =
-                (1..=3).contains(&digits.len()) && digits.bytes().all(|it| it.is_ascii_digit());
-            let percent: i32 = is_plain.then(|| digits.parse().ok())??;
-            (least..=100)
-                .contains(&percent)
-                .then_some(Amount::Percent(percent))
-        }
-    }
-}
-
-fn shown(value: &IntOrString) -> String {
-    match value {
-        IntOrString::Int(count) => count.to_string(),
-        IntOrString::String(text) => text.clone(),
-    }
-}
-
-fn seconds<T: Into<i64>>(
+/// A number of seconds within its bounds.
+pub(super) fn seconds<T: Into<i64>>(
     value: Option<T>,
     default: i64,
     bounds: RangeInclusive<i64>,
@@ -287,7 +234,7 @@ fn seconds<T: Into<i64>>(
 }
 
 /// The value, or where it is out of range the bound it crossed, so that the other rules have something to go on.
-fn number<T>(value: T, bounds: RangeInclusive<T>, field: &str, found: &mut Found) -> T
+pub(super) fn number<T>(value: T, bounds: RangeInclusive<T>, field: &str, found: &mut Found) -> T
 where
     T: Ord + Display + Copy,
 {

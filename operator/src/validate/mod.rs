@@ -1,7 +1,9 @@
 //! `validate`: a task becomes a `Desired`, or the list of everything that is wrong with it. Pure.
 
+mod amount;
 mod container;
 mod decode;
+mod dependency;
 mod found;
 mod identity;
 mod input;
@@ -11,19 +13,24 @@ mod placement;
 mod pod;
 mod probe;
 mod quantity;
+mod rollout;
+mod selector;
 mod template;
 mod volume;
+mod wave;
+mod window;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use hosttask_crds::Reason;
-use hosttask_crds::task::{Account, Health, Inputs, Job, Mode, Placement, Rollout, RunAs};
+use hosttask_crds::task::{
+    Account, Dependency, Health, Inputs, Job, Mode, Placement, Rollout, RunAs,
+};
 use k8s_openapi::api::core::v1::{PodSpec, PodTemplateSpec};
 use serde_json::{Value, json};
 
 use crate::build;
-use crate::desired::{Content, Desired, Identity, TaskKey, Wave};
+use crate::desired::{Content, Desired, Identity, TaskKey};
 use crate::placement::compile;
 use decode::decode;
 use found::{Found, rules};
@@ -115,8 +122,10 @@ pub fn validate(task: &TaskInput<'_>, inputs: &InputsView) -> Result<Desired, Ve
     }
     let wanted: Inputs = section.optional("inputs", found).unwrap_or_default();
     let digests = input::inputs(&wanted, inputs, task.key, found);
+    let dependencies: Vec<Dependency> = section.optional("dependsOn", found).unwrap_or_default();
+    let depends_on = dependency::depends_on(&dependencies, task.key, found);
     let rollout: Rollout = section.optional("rollout", found).unwrap_or_default();
-    let pace = limits::rollout(&rollout, found);
+    let pace = rollout::rollout(&rollout, mode, found);
     let health: Health = section.optional("health", found).unwrap_or_default();
     let verdict = limits::health(&health, found);
     let job: Option<Job> = section.optional("job", found);
@@ -150,17 +159,17 @@ pub fn validate(task: &TaskInput<'_>, inputs: &InputsView) -> Result<Desired, Ve
         max_restarts: verdict.max_restarts,
         restart_window: verdict.restart_window,
         start_grace: verdict.start_grace,
-        node_conditions: Vec::new(),
+        node_conditions: verdict.node_conditions,
         job,
-        waves: vec![Wave::rest()],
-        partition: None,
-        order: Vec::new(),
-        approved_wave: None,
-        failure_policy: None,
-        unreachable_after: Duration::from_mins(1),
-        max_unreachable: None,
-        windows: Vec::new(),
-        depends_on: Vec::new(),
+        waves: pace.waves,
+        partition: pace.partition,
+        order: pace.order,
+        approved_wave: pace.approved_wave,
+        failure_policy: pace.failure_policy,
+        unreachable_after: pace.unreachable_after,
+        max_unreachable: pace.max_unreachable,
+        windows: pace.windows,
+        depends_on,
     })
 }
 
@@ -202,12 +211,17 @@ pub fn rules() -> impl Iterator<Item = &'static Rule> {
         decode::RULES,
         identity::RULES,
         placement::RULES,
+        selector::RULES,
         template::RULES,
         pod::RULES,
         container::RULES,
         probe::RULES,
         volume::RULES,
         input::RULES,
+        dependency::RULES,
+        rollout::RULES,
+        wave::RULES,
+        window::RULES,
         limits::RULES,
     ]
     .into_iter()

@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::build::{controller_revision, daemon_set, job};
+use crate::desired::{Amount, Wave};
 use crate::observed::NodeView;
 use crate::revision;
+use hosttask_crds::task::{Approval, FailureAction};
 use proptest::prelude::*;
 
 /// Words that lead deep into the types; anything else would be skipped as unknown.
@@ -251,7 +253,11 @@ fn reverse_keys(value: &Value) -> String {
 fn other(pointer: &str, value: &Value) -> Value {
     let last = pointer.rsplit('/').next().unwrap_or_default();
     match last {
-        "mode" => json!("Daemon"),
+        "mode" => json!(if value == "Daemon" {
+            "RunOnce"
+        } else {
+            "Daemon"
+        }),
         "account" => json!("LocalService"),
         "operator" if pointer.contains("tolerations") => json!(null),
         "operator" => json!("In"),
@@ -259,6 +265,11 @@ fn other(pointer: &str, value: &Value) -> Value {
         "windowsBuilds" => json!(["10.0.26100"]),
         "fieldPath" => json!("metadata.name"),
         "mountPath" => json!("/etc/other"),
+        "approval" => json!("Auto"),
+        "action" => json!("Continue"),
+        "schedule" => json!("0 3 * * *"),
+        "timeZone" => json!("America/New_York"),
+        "status" => json!("True"),
         _ => match value {
             Value::Bool(it) => json!(!it),
             Value::Number(it) => json!(it.as_i64().unwrap_or_default() + 1),
@@ -281,10 +292,15 @@ fn revision_of(spec: &Value) -> Option<String> {
 
 #[test]
 fn every_leaf_of_the_content_changes_the_revision_and_nothing_else_does() {
-    let spec = run_once();
-    let before = revision_of(&spec).unwrap();
+    for (spec, least_inside, least_outside) in [(run_once(), 12, 8), (steered(), 12, 25)] {
+        leaves_change_the_revision(&spec, least_inside, least_outside);
+    }
+}
+
+fn leaves_change_the_revision(spec: &Value, least_inside: usize, least_outside: usize) {
+    let before = revision_of(spec).unwrap();
     let (mut inside, mut outside) = (0, 0);
-    for pointer in pointers(&spec).iter().filter(|it| is_leaf(&spec, it)) {
+    for pointer in pointers(spec).iter().filter(|it| is_leaf(spec, it)) {
         let mut changed = spec.clone();
         set(
             &mut changed,
@@ -307,7 +323,7 @@ fn every_leaf_of_the_content_changes_the_revision_and_nothing_else_does() {
         }) += 1;
     }
     assert!(
-        inside >= 12 && outside >= 8,
+        inside >= least_inside && outside >= least_outside,
         "too few leaves were tried: {inside} and {outside}"
     );
 }
@@ -335,8 +351,8 @@ fn defaults_are_those_of_the_reference() {
         "template": {"spec": {"containers": [{"name": "a", "image": "a"}]}},
     });
     let desired = check(&spec, &InputsView::default()).unwrap();
-    assert_eq!(desired.max_unavailable, crate::desired::Amount::Count(1));
-    assert_eq!(desired.min_healthy, crate::desired::Amount::Percent(100));
+    assert_eq!(desired.max_unavailable, Amount::Count(1));
+    assert_eq!(desired.min_healthy, Amount::Percent(100));
     assert_eq!(desired.progress_deadline.as_secs(), 1800);
     assert_eq!(desired.start_grace.as_secs(), 1200);
     assert_eq!(
@@ -344,6 +360,52 @@ fn defaults_are_those_of_the_reference() {
         (vec![0], vec![1641, 3010])
     );
     assert_eq!(desired.job.retry_max.as_secs(), 86_400);
+}
+
+#[test]
+fn what_steers_a_rollout_is_compiled_with_its_defaults() {
+    let desired = check(&steered(), &inputs()).unwrap();
+    let [canary, early, rest] = desired.waves.as_slice() else {
+        panic!("{:?}", desired.waves);
+    };
+    assert_eq!(canary.max_unavailable, Some(Amount::Percent(100)));
+    assert_eq!(
+        (canary.soak.as_secs(), canary.approval),
+        (600, Approval::Manual)
+    );
+    assert_eq!(early.name, "early");
+    assert_eq!((early.requirements.len(), early.soak.as_secs()), (1, 0));
+    assert_eq!(
+        (early.max_unavailable, early.approval),
+        (None, Approval::Auto)
+    );
+    assert_eq!(rest, &Wave::rest());
+    // Ready is looked at in any case, with more patience than a condition of the list.
+    let kinds = desired.node_conditions.iter().map(|it| it.kind.as_str());
+    assert_eq!(kinds.collect::<Vec<_>>(), ["DiskPressure"]);
+    assert_eq!(desired.windows[0].time_zone, "Europe/Berlin");
+    assert_eq!(desired.depends_on, ["network"]);
+
+    let mut spec = daemon();
+    set(
+        &mut spec,
+        "/rollout",
+        json!({"failurePolicy": {}, "partition": "0%", "unreachableNodes": {}}),
+    );
+    set(
+        &mut spec,
+        "/rollout/maintenanceWindows",
+        json!([{"schedule": "0 2 * * *", "durationSeconds": 60}]),
+    );
+    let desired = check(&spec, &inputs()).unwrap();
+    let policy = desired.failure_policy.unwrap();
+    assert_eq!(
+        (policy.max_failed, policy.action),
+        (Amount::Count(1), FailureAction::Pause)
+    );
+    assert_eq!((desired.partition, desired.max_unreachable), (None, None));
+    assert_eq!(desired.unreachable_after.as_secs(), 60);
+    assert_eq!(desired.windows[0].time_zone, "Etc/UTC");
 }
 
 #[test]

@@ -43,6 +43,46 @@ pub(crate) fn daemon() -> Value {
     })
 }
 
+/// The same with waves and everything that steers a rollout.
+pub(crate) fn steered() -> Value {
+    let mut spec = daemon();
+    set(
+        &mut spec,
+        "/rollout",
+        json!({
+            "maxUnavailable": "10%",
+            "minReadySeconds": 30,
+            "waves": [
+                {
+                    "name": "canary",
+                    "nodeSelector": {"matchLabels": {"ring": "0"}},
+                    "maxUnavailable": "100%",
+                    "soakSeconds": 600,
+                    "approval": "Manual",
+                },
+                {
+                    "name": "early",
+                    "nodeSelector": {"matchExpressions": [{"key": "ring", "operator": "In", "values": ["1"]}]},
+                },
+            ],
+            "order": [{"topologyKey": "topology.kubernetes.io/zone", "sequential": true}],
+            "approvedWave": "agent-mzxw6ytboi/canary",
+            "failurePolicy": {"maxFailedNodes": 2, "action": "Rollback"},
+            "unreachableNodes": {"afterSeconds": 120, "maxUnreachable": "20%"},
+            "maintenanceWindows": [
+                {"schedule": "0 2 * * 7", "durationSeconds": 7200, "timeZone": "Europe/Berlin"},
+            ],
+        }),
+    );
+    set(
+        &mut spec,
+        "/health/nodeConditions",
+        json!([{"type": "Ready", "status": "True"}, {"type": "DiskPressure", "status": "False"}]),
+    );
+    set(&mut spec, "/dependsOn", json!([{"name": "network"}]));
+    spec
+}
+
 /// The same as a task of mode RunOnce.
 pub(crate) fn run_once() -> Value {
     let mut spec = daemon();

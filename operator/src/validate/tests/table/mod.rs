@@ -1,6 +1,7 @@
 //! One case per rule, at least: the task that breaks it and nothing else, and the field that is named.
 
 mod container;
+mod rollout;
 mod task;
 mod template;
 
@@ -67,6 +68,12 @@ impl Case {
         self.named_at(&format!(".{below}"))
     }
 
+    /// The problem is at this field.
+    fn at(mut self, field: &str) -> Self {
+        field.clone_into(&mut self.field);
+        self
+    }
+
     fn named_at(mut self, suffix: &str) -> Self {
         self.field.push_str(suffix);
         self
@@ -79,6 +86,9 @@ fn cases() -> Vec<Case> {
         task::placement_cases(),
         task::input_cases(),
         task::limit_cases(),
+        rollout::rollout_cases(),
+        rollout::wave_cases(),
+        rollout::order_cases(),
         template::template_cases(),
         container::container_cases(),
         container::volume_cases(),
@@ -88,7 +98,7 @@ fn cases() -> Vec<Case> {
 
 #[test]
 fn a_task_with_something_of_everything_is_valid() {
-    for spec in [daemon(), run_once()] {
+    for spec in [daemon(), steered(), run_once()] {
         assert_eq!(check(&spec, &inputs()).err(), None);
     }
 }

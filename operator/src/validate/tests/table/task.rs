@@ -1,6 +1,8 @@
 //! Cases of everything but the template.
 
-use super::super::super::{decode, identity as i, input, limits as l, placement as p};
+use super::super::super::{
+    decode, identity as i, input, limits as l, placement as p, selector as s,
+};
 use super::*;
 
 pub(super) fn task_cases() -> Vec<Case> {
@@ -71,37 +73,25 @@ pub(super) fn placement_cases() -> Vec<Case> {
     let expression = "/placement/nodeSelector/matchExpressions/0";
     let toleration = "/placement/tolerations/0";
     vec![
-        case(&p::SELECTOR_KEY, &format!("{labels}/a b"), json!("x")),
-        case(&p::SELECTOR_KEY, &format!("{expression}/key"), json!("-a")),
-        case(&p::SELECTOR_VALUE, &format!("{labels}/pool"), json!("a b")),
-        case(
-            &p::SELECTOR_VALUE,
-            &format!("{expression}/values/0"),
-            json!("-"),
-        ),
-        case(
-            &p::SELECTOR_OPERATOR,
-            &format!("{expression}/operator"),
-            json!("Gt"),
-        ),
-        case(
-            &p::SELECTOR_VALUES,
-            &format!("{expression}/values"),
-            json!([]),
-        ),
+        case(&s::KEY, &format!("{labels}/a b"), json!("x")),
+        case(&s::KEY, &format!("{expression}/key"), json!("-a")),
+        case(&s::VALUE, &format!("{labels}/pool"), json!("a b")),
+        case(&s::VALUE, &format!("{expression}/values/0"), json!("-")),
+        case(&s::OPERATOR, &format!("{expression}/operator"), json!("Gt")),
+        case(&s::VALUES, &format!("{expression}/values"), json!([])),
         at(
-            &p::SELECTOR_VALUES,
+            &s::VALUES,
             &format!("{expression}/operator"),
             json!("Exists"),
             "spec.placement.nodeSelector.matchExpressions[0].values",
         ),
         case(
-            &p::SELECTOR_OS,
+            &s::NOT_WINDOWS,
             &format!("{labels}/kubernetes.io~1os"),
             json!("linux"),
         ),
         case(
-            &p::SELECTOR_OS,
+            &s::NOT_WINDOWS,
             expression,
             json!({"key": "kubernetes.io/os", "operator": "NotIn", "values": ["windows"]}),
         ),
@@ -173,22 +163,8 @@ pub(super) fn input_cases() -> Vec<Case> {
 
 pub(super) fn limit_cases() -> Vec<Case> {
     let mut cases = vec![
-        case(&l::MAX_UNAVAILABLE, "/rollout/maxUnavailable", json!(0)),
-        case(&l::MAX_UNAVAILABLE, "/rollout/maxUnavailable", json!("0%")),
-        case(
-            &l::MAX_UNAVAILABLE,
-            "/rollout/maxUnavailable",
-            json!("101%"),
-        ),
-        case(&l::MAX_UNAVAILABLE, "/rollout/maxUnavailable", json!("5")),
-        case(&l::MAX_UNAVAILABLE, "/rollout/maxUnavailable", json!("+5%")),
         case(&l::MIN_HEALTHY, "/health/minHealthy", json!(-1)),
         case(&l::MIN_HEALTHY, "/health/minHealthy", json!("most")),
-        case(
-            &l::DEADLINE_ORDER,
-            "/rollout/progressDeadlineSeconds",
-            json!(30),
-        ),
         job(&l::CODE_NONE, "/job/exitCodes/success", json!([])),
         job(&l::CODE_TWICE, "/job/exitCodes/success", json!([0, 0])).named_at("[1]"),
         job(

@@ -1,12 +1,19 @@
 //! What the built objects must look like.
 
-use hosttask_crds::label::{APPLIED, ATTEMPT, INHERIT_USER, MACHINE, NODE, TASK_UID};
+use hosttask_crds::label::{
+    APPLIED, ATTEMPT, DEPENDENCY_GATE, INHERIT_USER, LAYOUT, MACHINE, NODE, TASK_UID, WAVE,
+};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::desired::TaskKey;
+use crate::desired::{Operator, Requirement, TaskKey, Wave};
 use crate::observed::NodeView;
+use crate::revision;
 use crate::validate::{InputsView, TaskInput, validate};
+
+/// The alternatives of a pod's node affinity, from its spec.
+const TERMS: &str =
+    "/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms";
 
 fn desired(mode: &str, run_as: &Value, job: &Value) -> Desired {
     let spec = json!({
@@ -52,7 +59,7 @@ fn a_daemon_set_is_replaced_by_us_and_selects_by_the_tasks_uid() {
     assert_eq!(set["spec"]["updateStrategy"], json!({"type": "OnDelete"}));
     assert_eq!(
         set["spec"]["selector"],
-        json!({"matchLabels": {TASK_UID: "6f1c"}})
+        json!({"matchLabels": {TASK_UID: "6f1c", WAVE: "default"}})
     );
     let owner = &set["metadata"]["ownerReferences"][0];
     assert_eq!(
@@ -81,10 +88,8 @@ fn every_pod_gets_what_makes_it_a_host_process_pod() {
         pod["containers"][0]["terminationMessagePolicy"],
         "FallbackToLogsOnError"
     );
-    let terms =
-        "/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms";
     assert_eq!(
-        pod.pointer(terms).unwrap(),
+        pod.pointer(TERMS).unwrap(),
         &json!([{"matchExpressions": [
             {"key": "kubernetes.io/os", "operator": "In", "values": ["windows"]},
             {"key": label::WINDOWS_BUILD, "operator": "In", "values": ["10.0.20348"]},
@@ -139,6 +144,100 @@ fn the_applied_hash_changes_with_anything_else_and_only_then() {
     );
 }
 
+/// The task of the other tests with a wave before the rest.
+fn in_waves() -> Desired {
+    let mut desired = desired("Daemon", &json!({"account": "System"}), &Value::Null);
+    let requirement = |key: &str, value: &str| Requirement {
+        key: key.into(),
+        operator: Operator::In,
+        values: vec![value.into()],
+    };
+    desired.waves = vec![
+        Wave {
+            name: "canary".into(),
+            requirements: vec![requirement("ring", "0"), requirement("zone", "a")],
+            ..Wave::rest()
+        },
+        Wave::rest(),
+    ];
+    desired
+}
+
+#[test]
+fn each_wave_has_a_daemon_set_of_its_own_nodes_and_pods() {
+    let desired = in_waves();
+    let layout = revision::layout(&desired.waves);
+    let build = |wave| {
+        serde_json::to_value(daemon_set(&desired, wave, &desired.content, "agent-abc")).unwrap()
+    };
+    let sets = [build(0), build(1)];
+    for (set, (name, wave)) in sets
+        .iter()
+        .zip([("agent-canary", "canary"), ("agent", "default")])
+    {
+        assert_eq!(set["metadata"]["name"], name);
+        assert_eq!(set["metadata"]["annotations"][LAYOUT], layout);
+        assert_eq!(
+            set["spec"]["selector"],
+            json!({"matchLabels": {TASK_UID: "6f1c", WAVE: wave}})
+        );
+        for labels in [
+            &set["metadata"]["labels"],
+            &set["spec"]["template"]["metadata"]["labels"],
+        ] {
+            assert_eq!(
+                (&labels[WAVE], &labels[TASK_UID]),
+                (&json!(wave), &json!("6f1c"))
+            );
+        }
+    }
+    let terms = |set: &Value| {
+        set["spec"]["template"]["spec"]
+            .pointer(TERMS)
+            .cloned()
+            .unwrap()
+    };
+    let common = [
+        json!({"key": "kubernetes.io/os", "operator": "In", "values": ["windows"]}),
+        json!({"key": label::WINDOWS_BUILD, "operator": "In", "values": ["10.0.20348"]}),
+    ];
+    let is = |key: &str, operator: &str, value: &str| json!({"key": key, "operator": operator, "values": [value]});
+    assert_eq!(
+        terms(&sets[0]),
+        json!([{"matchExpressions": [common[0], common[1], is("ring", "In", "0"), is("zone", "In", "a")]}])
+    );
+    assert_eq!(
+        terms(&sets[1]),
+        json!([
+            {"matchExpressions": [common[0], common[1], is("ring", "NotIn", "0")]},
+            {"matchExpressions": [common[0], common[1], is("zone", "NotIn", "a")]},
+        ])
+    );
+}
+
+#[test]
+fn the_layout_is_on_the_daemon_set_and_never_on_its_pods() {
+    // Pods of one revision are made of one template, however the fleet was divided when they were made.
+    let set = daemon();
+    assert!(set["metadata"]["annotations"][LAYOUT].is_string());
+    assert_eq!(
+        set["spec"]["template"]["metadata"]["annotations"],
+        Value::Null
+    );
+}
+
+#[test]
+fn only_pods_that_depend_on_other_tasks_are_held_by_the_gate() {
+    let gates = |desired: &Desired| {
+        let set = daemon_set(desired, 0, &desired.content, "agent-abc");
+        serde_json::to_value(set).unwrap()["spec"]["template"]["spec"]["schedulingGates"].clone()
+    };
+    let mut desired = in_waves();
+    assert_eq!(gates(&desired), Value::Null);
+    desired.depends_on = vec!["csi".into()];
+    assert_eq!(gates(&desired), json!([{"name": DEPENDENCY_GATE}]));
+}
+
 #[test]
 fn a_job_is_for_one_node_and_one_attempt() {
     let job = run_once(&json!({"activeDeadlineSeconds": 60, "ttlSecondsAfterFinished": 60}));
@@ -161,9 +260,8 @@ fn a_job_is_for_one_node_and_one_attempt() {
     assert_eq!(template["metadata"]["annotations"], json!({NODE: "win-1"}));
     assert_eq!(template["metadata"]["labels"][ATTEMPT], "2");
     assert_eq!(template["spec"]["restartPolicy"], "Never");
-    let terms = "/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms";
     assert_eq!(
-        template.pointer(terms).unwrap(),
+        template["spec"].pointer(TERMS).unwrap(),
         &json!([{"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["win-1"]}]}])
     );
 }

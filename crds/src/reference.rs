@@ -59,16 +59,34 @@ pub fn reasons() -> String {
     }
     write(
         &mut page,
-        "\nA reason says why. Its words are part of the API: scripts and alerts may rely on them.\n\n",
+        "\nA reason says why. Its words are part of the API: scripts and alerts may rely on them. Where there is no fix, nothing \
+         is wrong.\n\n## Reasons of conditions\n\nSome are the reason of an Event as well, published once.\n\n",
     );
-    write(&mut page, "| reason | meaning |\n| --- | --- |\n");
-    for it in Reason::ALL {
-        write(
-            &mut page,
-            &format!("| `{}` | {} |\n", it.as_str(), cell(it.meaning())),
-        );
-    }
+    reasons_of(&mut page, |it| !it.meaning().trim().starts_with(EVENT));
+    write(&mut page, "\n## Reasons of Events only\n\n");
+    reasons_of(&mut page, |it| it.meaning().trim().starts_with(EVENT));
     page
+}
+
+/// What the meaning of a reason begins with that no condition has.
+const EVENT: &str = "Event: ";
+
+fn reasons_of(page: &mut String, is_listed: impl Fn(Reason) -> bool) {
+    write(
+        page,
+        "| reason | meaning | cause | fix |\n| --- | --- | --- | --- |\n",
+    );
+    for it in Reason::ALL.iter().copied().filter(|it| is_listed(*it)) {
+        let meaning = it.meaning().trim();
+        let meaning = meaning.strip_prefix(EVENT).unwrap_or(meaning);
+        let (cause, fix) = (cell(it.cause()), cell(it.fix()));
+        let line = format!(
+            "| `{}` | {} | {cause} | {fix} |\n",
+            it.as_str(),
+            cell(meaning)
+        );
+        write(page, &line);
+    }
 }
 
 /// Rows for the fields below a node, parents first. What is embedded from Kubernetes is one row.

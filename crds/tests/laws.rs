@@ -176,6 +176,23 @@ fn rules_have_names_of_their_own_and_a_message() {
 }
 
 #[test]
+fn every_reason_but_those_of_success_says_where_it_comes_from() {
+    use hosttask_crds::Reason;
+    let silent = [
+        Reason::RolloutComplete,
+        Reason::AllNodesSucceeded,
+        Reason::NodesHealthy,
+        Reason::Valid,
+        Reason::WaveCompleted,
+    ];
+    for reason in Reason::ALL {
+        let is_explained = !reason.cause().is_empty();
+        assert_eq!(is_explained, !silent.contains(reason), "{reason:?}");
+        assert!(is_explained || reason.fix().is_empty(), "{reason:?}");
+    }
+}
+
+#[test]
 fn a_task_survives_its_type_unchanged() {
     let text = include_str!("../../tests/fixtures/crd/base.yaml");
     let written: Value = serde_saphyr::from_str(text).unwrap();

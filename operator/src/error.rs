@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hosttask_crds::Reason;
 use kube::core::Status;
+use kube::core::response::StatusCause;
 
 use crate::client::Withheld;
 use crate::{apply, observe, report};
@@ -150,6 +151,8 @@ pub fn cause_of(error: &kube::Error) -> Cause {
         _ if has_cause(status, "NamespaceTerminating") => Cause::Terminating,
         404 | 409 | 410 => Cause::Stale,
         429 => Cause::Throttled,
+        // A patch that names the UID, and the object of that name is another one by now.
+        422 if is_about(status, "metadata.uid") => Cause::Stale,
         400 | 403 | 405 | 413 | 415 | 422 => Cause::Refused,
         _ => Cause::Unavailable,
     }
@@ -173,11 +176,15 @@ pub fn withheld(error: &kube::Error) -> Option<Withheld> {
 }
 
 fn has_cause(status: &Status, reason: &str) -> bool {
-    status
-        .details
-        .iter()
-        .flat_map(|details| &details.causes)
-        .any(|cause| cause.reason == reason)
+    causes(status).any(|cause| cause.reason == reason)
+}
+
+fn is_about(status: &Status, field: &str) -> bool {
+    causes(status).any(|cause| cause.field == field)
+}
+
+fn causes(status: &Status) -> impl Iterator<Item = &StatusCause> {
+    status.details.iter().flat_map(|details| &details.causes)
 }
 
 /// The most characters of an API server's words that go into a condition.
@@ -247,7 +254,7 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kube::core::response::{StatusCause, StatusDetails};
+    use kube::core::response::StatusDetails;
 
     fn status(code: u16, message: &str, causes: &[(&str, &str, &str)]) -> Status {
         let causes = causes
@@ -299,6 +306,11 @@ mod tests {
         assert_eq!(
             cause_of(&kube::Error::Api(terminating.boxed())).retry(),
             Retry::OnChange
+        );
+        let another = [("metadata.uid", "field is immutable", "FieldValueInvalid")];
+        assert_eq!(
+            cause_of(&kube::Error::Api(status(422, "", &another).boxed())),
+            Cause::Stale
         );
         assert_eq!(
             cause_of(&kube::Error::Service("reset".into())),

@@ -79,9 +79,15 @@ const OPERATOR: &[Grant] = &[
     ),
     (
         "apps",
+        "daemonsets",
+        "delete",
+        "takes the children of other waves apart; their pods stay and are handed over",
+    ),
+    (
+        "apps",
         "controllerrevisions",
         "get",
-        "the content of the stable revision while a rollout is paused",
+        "the content of the stable revision, once in each rollout",
     ),
     (
         "apps",
@@ -146,6 +152,12 @@ const OPERATOR: &[Grant] = &[
         "fills the index; a consistent list before deciding",
     ),
     ("", "pods", "watch", "sees that pods become ready or fail"),
+    (
+        "",
+        "pods",
+        "patch",
+        "gives a pod to another wave; lifts the scheduling gate of dependsOn",
+    ),
     ("", "pods", "delete", "replaces a pod within the budget"),
     ("", "nodes", "list", "fills the index with the fleet"),
     (

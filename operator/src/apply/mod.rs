@@ -165,17 +165,8 @@ impl Applier<'_> {
             Action::OrphanDaemonSet { name, uid } => self.orphan_daemon_set(name, uid).await,
             Action::MovePod {
                 name, uid, wave, ..
-            } => {
-                let labels = json!({ WAVE: wave });
-                let patch = json!({ "metadata": { "uid": uid, "labels": labels } });
-                self.patch_pod(name, Write::MovePod, patch).await
-            }
-            Action::UngatePod { name, uid, .. } => {
-                let gate = json!([{ "$patch": "delete", "name": DEPENDENCY_GATE }]);
-                let patch =
-                    json!({ "metadata": { "uid": uid }, "spec": { "schedulingGates": gate } });
-                self.patch_pod(name, Write::UngatePod, patch).await
-            }
+            } => self.move_pod(name, uid, wave).await,
+            Action::UngatePod { name, uid, .. } => self.ungate_pod(name, uid).await,
             Action::CreateJob(job) => self.create_job(job).await,
             Action::DeleteJob { name, uid, .. } => self.delete_job(name, uid).await,
             Action::RecordResult { node, entry } => {
@@ -324,37 +315,70 @@ impl Applier<'_> {
     }
 
     async fn orphan_daemon_set(&self, name: &str, uid: &str) -> Result<(), Error> {
+        let sent = Expectation::DaemonSetOrphaned {
+            name: name.to_owned(),
+            uid: uid.to_owned(),
+        };
+        self.expect(sent.clone());
         let params = DeleteParams {
             propagation_policy: Some(PropagationPolicy::Orphan),
             ..only(uid, None)
         };
-        match self.api::<DaemonSet>().delete(name, &params).await {
-            Err(error) if !is_gone(&error) => {
-                Err(Error::write(Write::OrphanDaemonSet, name, error))
-            }
-            _ => Ok(()),
+        let result = self.api::<DaemonSet>().delete(name, &params).await;
+        // Again, for the reason that a pod's is.
+        let ticket = self.expect(sent);
+        match result {
+            // An earlier try, the answer to which was lost.
+            Err(error) if is_gone(&error) => Ok(()),
+            result => result
+                .map(drop)
+                .map_err(|error| self.failed(&ticket, Write::OrphanDaemonSet, name, error)),
         }
     }
 
-    /// A strategic merge patch of the pod of this UID.
+    async fn move_pod(&self, name: &str, uid: &str, wave: &str) -> Result<(), Error> {
+        let sent = Expectation::PodMoved {
+            name: name.to_owned(),
+            uid: uid.to_owned(),
+            wave: wave.to_owned(),
+        };
+        let labels = json!({ WAVE: wave });
+        let patch = json!({ "metadata": { "uid": uid, "labels": labels } });
+        self.patch_pod(name, Write::MovePod, patch, sent).await
+    }
+
+    async fn ungate_pod(&self, name: &str, uid: &str) -> Result<(), Error> {
+        let sent = Expectation::PodUngated {
+            name: name.to_owned(),
+            uid: uid.to_owned(),
+        };
+        let gates = json!([{ "$patch": "delete", "name": DEPENDENCY_GATE }]);
+        let patch = json!({ "metadata": { "uid": uid }, "spec": { "schedulingGates": gates } });
+        self.patch_pod(name, Write::UngatePod, patch, sent).await
+    }
+
+    /// A strategic merge patch of a pod. The UID in it is a precondition: another pod of that name does not accept it.
     async fn patch_pod(
         &self,
         name: &str,
         what: Write,
         patch: serde_json::Value,
+        sent: Expectation,
     ) -> Result<(), Error> {
         let params = PatchParams {
             field_manager: Some(FIELD_MANAGER.into()),
             ..PatchParams::default()
         };
-        match self
+        self.expect(sent.clone());
+        let result = self
             .api::<Pod>()
             .patch(name, &params, &Patch::Strategic(patch))
-            .await
-        {
-            Err(error) if !is_gone(&error) => Err(Error::write(what, name, error)),
-            _ => Ok(()),
-        }
+            .await;
+        // Again, for the reason that a deletion is.
+        let ticket = self.expect(sent);
+        result
+            .map(drop)
+            .map_err(|error| self.failed(&ticket, what, name, error))
     }
 
     async fn delete_job(&self, name: &str, uid: &str) -> Result<(), Error> {

@@ -259,6 +259,113 @@ async fn a_job_is_deleted_only_as_itself_with_its_pod_and_counts_as_going_at_onc
     }
 }
 
+/// The writes of handing pods over, each with its request.
+fn hand_over() -> [(Action, &'static str); 3] {
+    let (name, uid, node) = ("p".to_owned(), "uid-1".to_owned(), "n".to_owned());
+    let pod = "PATCH /api/v1/namespaces/a/pods/p";
+    let orphan = Action::OrphanDaemonSet {
+        name: name.clone(),
+        uid: uid.clone(),
+    };
+    let moved = Action::MovePod {
+        name: name.clone(),
+        uid: uid.clone(),
+        node: node.clone(),
+        wave: "canary".to_owned(),
+    };
+    let ungated = Action::UngatePod { name, uid, node };
+    [
+        (orphan, "DELETE /apis/apps/v1/namespaces/a/daemonsets/p"),
+        (moved, pod),
+        (ungated, pod),
+    ]
+}
+
+#[tokio::test]
+async fn a_daemon_set_goes_without_its_pods_and_a_pod_is_changed_only_as_itself() {
+    let bodies = [
+        json!({ "apiVersion": "meta.k8s.io/v1", "kind": "DeleteOptions", "propagationPolicy": "Orphan", "preconditions": { "uid": "uid-1" } }),
+        json!({ "metadata": { "uid": "uid-1", "labels": { "hosttask.dev/wave": "canary" } } }),
+        json!({
+            "metadata": { "uid": "uid-1" },
+            "spec": { "schedulingGates": [{ "$patch": "delete", "name": "hosttask.dev/dependencies" }] },
+        }),
+    ];
+    for ((action, path), expected) in hand_over().into_iter().zip(bodies) {
+        let bench = bench(&[(path, (200, json!({ "metadata": { "name": "p" } })))]);
+        bench.apply(action).await.expect("written");
+        let mut body = bench.log.lock().unwrap()[0].1.clone();
+        for field in ["apiVersion", "kind"] {
+            if body.get(field).is_none() && expected.get(field).is_some() {
+                body[field] = expected[field].clone();
+            }
+        }
+        assert_eq!(body, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_pod_or_daemon_set_that_is_another_one_by_now_means_to_decide_again() {
+    let causes =
+        json!([{ "reason": "FieldValueInvalid", "message": "immutable", "field": "metadata.uid" }]);
+    // What an API server answers to a patch with the UID of another pod.
+    let another = (
+        422,
+        json!({ "kind": "Status", "status": "Failure", "code": 422, "reason": "Invalid", "message": "no", "details": { "causes": causes } }),
+    );
+    for (action, path) in hand_over() {
+        for stale in [failure(409, "Conflict"), another.clone()] {
+            let bench = known(&[(path, stale)]);
+            let error = bench.apply(action.clone()).await.unwrap_err();
+            assert_eq!(error.cause(), Cause::Stale);
+            assert!(error.rejection().is_none());
+            assert_eq!(bench.index.counts().expectations, 0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_daemon_set_that_is_gone_already_is_what_was_wanted_and_a_pod_that_is_gone_is_not() {
+    for (action, path) in hand_over() {
+        let bench = known(&[(path, failure(404, "NotFound"))]);
+        let result = bench.apply(action.clone()).await;
+        match action {
+            Action::OrphanDaemonSet { .. } => result.expect("gone"),
+            _ => assert_eq!(result.unwrap_err().cause(), Cause::Stale),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_hand_over_whose_answer_is_lost_counts_and_one_that_was_refused_does_not() {
+    for (action, path) in hand_over() {
+        for (answer, expected) in [
+            ((0, Value::Null), 1),
+            (failure(500, ""), 1),
+            (failure(403, "Forbidden"), 0),
+        ] {
+            let code = answer.0;
+            let bench = known(&[(path, answer)]);
+            assert!(bench.apply(action.clone()).await.is_err());
+            assert_eq!(bench.index.counts().expectations, expected, "after {code}");
+        }
+    }
+}
+
+/// A server, and an index that knows the DaemonSet and the pod `p`.
+fn known(rules: &[(&'static str, Answer)]) -> Bench {
+    let bench = bench(rules);
+    let set = json!({ "metadata": { "name": "p", "namespace": "a", "uid": "uid-1", "resourceVersion": "1" } });
+    let mut known = pod("p", 7);
+    known["metadata"]["uid"] = json!("uid-1");
+    known["spec"]["schedulingGates"] = json!([{ "name": "hosttask.dev/dependencies" }]);
+    for (kind, object) in [(Kind::DaemonSet, set), (Kind::Pod, known)] {
+        let seen = Change::Seen(decode(kind, &object), Source::Watch);
+        bench.index.apply(seen, at(0));
+    }
+    bench
+}
+
 #[tokio::test]
 async fn a_daemon_set_is_applied_by_force_under_our_name_and_only_checked_in_a_dry_run() {
     let set = json!({

@@ -13,7 +13,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::change::{Kind, Object};
-use super::owner::task_text;
+use super::owner::{task_text, tick};
 use crate::desired::TaskKey;
 use crate::observed::{DaemonSetState, JobView, RevisionView};
 use crate::plan::node::LedgerView;
@@ -27,6 +27,22 @@ pub const DEADLINE: SignedDuration = SignedDuration::from_secs(30);
 pub enum Expectation {
     /// A pod was deleted.
     PodDeleted {
+        /// Its name.
+        name: String,
+        /// Its UID.
+        uid: String,
+    },
+    /// A pod was given to another wave.
+    PodMoved {
+        /// Its name.
+        name: String,
+        /// Its UID.
+        uid: String,
+        /// The wave.
+        wave: String,
+    },
+    /// The scheduling gate of a pod was lifted.
+    PodUngated {
         /// Its name.
         name: String,
         /// Its UID.
@@ -47,6 +63,13 @@ pub enum Expectation {
         state: DaemonSetState,
         /// The generation in the response.
         generation: i64,
+    },
+    /// A DaemonSet was deleted, and its pods were left.
+    DaemonSetOrphaned {
+        /// Its name.
+        name: String,
+        /// Its UID.
+        uid: String,
     },
     /// A ControllerRevision was created or got another number.
     RevisionWritten(RevisionView),
@@ -72,6 +95,8 @@ impl Expectation {
             attempt: label_of(metadata, label::ATTEMPT)
                 .parse()
                 .unwrap_or_default(),
+            check: label_of(metadata, label::STEP) == label::STEP_CHECK,
+            tick: tick(&label_of(metadata, label::TICK)),
             created: metadata
                 .creation_timestamp
                 .as_ref()
@@ -117,10 +142,15 @@ impl Expectation {
     pub(super) fn identity(&self, namespace: &str) -> Identity {
         match self {
             Self::PodDeleted { uid, .. } => Identity::Pod(uid.clone()),
+            Self::PodMoved { uid, .. } => Identity::PodWave(uid.clone()),
+            Self::PodUngated { uid, .. } => Identity::PodGate(uid.clone()),
             Self::JobCreated(job) => Identity::Job(namespace.to_owned(), job.name.clone()),
             Self::JobDeleted { name, .. } => Identity::Job(namespace.to_owned(), name.clone()),
             Self::DaemonSetApplied { state, .. } => {
                 Identity::DaemonSet(namespace.to_owned(), state.name.clone())
+            }
+            Self::DaemonSetOrphaned { name, .. } => {
+                Identity::DaemonSet(namespace.to_owned(), name.clone())
             }
             Self::RevisionWritten(RevisionView { name, .. })
             | Self::RevisionDeleted { name, .. } => {
@@ -129,20 +159,11 @@ impl Expectation {
         }
     }
 
-    /// The UID of the pod that was deleted, for that kind of write.
-    pub(super) fn deleted_pod(&self) -> Option<&str> {
-        if let Self::PodDeleted { uid, .. } = self {
-            Some(uid)
-        } else {
-            None
-        }
-    }
-
     fn kind(&self) -> Kind {
         match self {
-            Self::PodDeleted { .. } => Kind::Pod,
+            Self::PodDeleted { .. } | Self::PodMoved { .. } | Self::PodUngated { .. } => Kind::Pod,
             Self::JobCreated(_) | Self::JobDeleted { .. } => Kind::Job,
-            Self::DaemonSetApplied { .. } => Kind::DaemonSet,
+            Self::DaemonSetApplied { .. } | Self::DaemonSetOrphaned { .. } => Kind::DaemonSet,
             Self::RevisionWritten(_) | Self::RevisionDeleted { .. } => Kind::Revision,
         }
     }
@@ -153,6 +174,9 @@ impl Expectation {
             Self::DaemonSetApplied { state, .. } => &state.name,
             Self::RevisionWritten(RevisionView { name, .. })
             | Self::PodDeleted { name, .. }
+            | Self::PodMoved { name, .. }
+            | Self::PodUngated { name, .. }
+            | Self::DaemonSetOrphaned { name, .. }
             | Self::JobDeleted { name, .. }
             | Self::RevisionDeleted { name, .. } => name,
         }
@@ -177,10 +201,16 @@ fn label_of(metadata: &ObjectMeta, key: &str) -> String {
         .unwrap_or_default()
 }
 
-/// Which object an expectation is about. One object has at most one: the newest write.
+/// Which object an expectation is about. One object has at most one: the newest write. A pod has one for each part of it
+/// that we write, as one pass may write them all.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Identity {
+    /// The life of a pod.
     Pod(String),
+    /// The label with its wave.
+    PodWave(String),
+    /// Its scheduling gate.
+    PodGate(String),
     Job(String, String),
     DaemonSet(String, String),
     Revision(String, String),
@@ -266,6 +296,13 @@ impl Expectations {
 
     pub(super) fn remove(&mut self, identity: &Identity) {
         self.open.remove(identity);
+    }
+
+    /// A pod is gone or going: nothing that was written to it matters any more.
+    pub(super) fn remove_pod(&mut self, uid: &str) {
+        for identity in [Identity::Pod, Identity::PodWave, Identity::PodGate] {
+            self.open.remove(&identity(uid.to_owned()));
+        }
     }
 
     /// Takes back the expectation of a ticket, unless a newer write replaced it.

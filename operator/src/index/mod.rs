@@ -10,8 +10,10 @@
 //! One mutex guards everything; no method blocks or awaits while it is held.
 
 mod change;
+mod depend;
 mod expect;
 mod fleet;
+mod flight;
 mod inputs;
 mod node;
 mod observed;
@@ -37,7 +39,7 @@ use tokio::sync::watch;
 
 pub use self::change::{Change, Kind, Object, Scope, Source};
 pub use self::expect::{DEADLINE, Expectation, Overdue, Settled, Ticket};
-pub(crate) use self::fleet::MissingPods;
+pub(crate) use self::fleet::{MissingPods, StableContent};
 pub use self::inputs::{InputKind, Wanted};
 pub(crate) use self::owner::daemon_set_view;
 use self::state::State;
@@ -149,6 +151,7 @@ impl Index {
         if wishes {
             self.publish(&state);
         }
+        state.concern(&mut keys, wishes);
         keys.into_iter().collect()
     }
 
@@ -240,7 +243,7 @@ impl Index {
 
     /// Takes an expectation back: the API server refused the write after all.
     pub fn withdraw(&self, ticket: &Ticket) {
-        self.lock().expectations.withdraw(ticket);
+        self.lock().withdraw(ticket);
     }
 
     /// The expectations of a task that the watch did not fulfil in time.
@@ -262,8 +265,15 @@ impl Index {
     /// Ends an overdue expectation by what a live read showed.
     pub fn settle(&self, overdue: &Overdue, settled: Settled, now: Timestamp) -> Vec<Key> {
         let mut keys = BTreeSet::new();
-        self.lock().settle(overdue, settled, now, &mut keys);
+        let mut state = self.lock();
+        state.settle(overdue, settled, now, &mut keys);
+        state.concern(&mut keys, false);
         keys.into_iter().collect()
+    }
+
+    /// The nodes that each task is working on, own writes counted; tasks that work on none are left out.
+    pub(crate) fn in_flight(&self, now: Timestamp) -> BTreeMap<TaskKey, BTreeSet<String>> {
+        self.lock().in_flight(now)
     }
 
     /// Keeps a result until the node's ledger shows it. Look at [`Key::Node`] of the node afterwards.
@@ -295,6 +305,41 @@ impl Index {
             inputs: state.inputs.len(),
             expectations: state.expectations.len() + state.ledger_writes.len(),
             pending_entries: state.pending.values().map(BTreeMap::len).sum(),
+        }
+    }
+
+    /// The names of DaemonSets of the task that a live read did not find.
+    pub(crate) fn absent_sets(&self, key: &TaskKey) -> BTreeSet<String> {
+        let state = self.lock();
+        let row = state.tasks.get(key);
+        row.map(|row| row.absent.clone()).unwrap_or_default()
+    }
+
+    /// Remembers that a live read did not find a DaemonSet, until the task has another generation.
+    pub(crate) fn note_absent_set(&self, desired: &Desired, name: &str) {
+        let mut state = self.lock();
+        let row = state.tasks.get_mut(&desired.key);
+        if let Some(row) = row.filter(|row| row.is_of(desired)) {
+            row.absent.insert(name.to_owned());
+        }
+    }
+
+    /// Forgets which DaemonSets a live read did not find: they are looked for again.
+    pub(crate) fn doubt_absent_sets(&self, key: &TaskKey) {
+        if let Some(row) = self.lock().tasks.get_mut(key) {
+            row.absent.clear();
+        }
+    }
+
+    /// The content of a stored revision of the task, where it was read before.
+    pub(crate) fn stable_content(&self, key: &TaskKey) -> Option<StableContent> {
+        self.lock().tasks.get(key)?.stable.clone()
+    }
+
+    /// Keeps the content of a stored revision of the task; none where it is needed no longer.
+    pub(crate) fn keep_stable_content(&self, key: &TaskKey, stable: Option<StableContent>) {
+        if let Some(row) = self.lock().tasks.get_mut(key) {
+            row.stable = stable;
         }
     }
 

@@ -13,15 +13,39 @@ use super::state::State;
 use super::symbol::Symbol;
 use crate::desired::{Desired, TaskKey};
 use crate::observed::{
-    DaemonSetState, Exit, ForeignSet, Grants, JobView, NodeView, Observed, PodView, Requests,
-    RevisionView,
+    DaemonSetState, Exit, ForeignSet, Grants, JobView, NodeView, Observed, PodView, RevisionView,
 };
-use crate::plan::node::{LedgerNode, LedgerView, NodeObserved, is_void};
+use crate::placement::wave_of;
+use crate::plan::node::{LedgerNode, LedgerView, NodeObserved, counts};
 use crate::revision;
 
 impl State {
     /// Everything the index knows about a task.
-    pub(super) fn observed(&self, desired: &Desired, now: Timestamp) -> Observed {
+    pub(super) fn observed(&mut self, desired: &Desired, now: Timestamp) -> Observed {
+        self.find_waves(desired);
+        self.look(desired, now)
+    }
+
+    /// Finds the waves of the nodes of a task, once for each generation and set of labels: it takes all labels of a node.
+    fn find_waves(&mut self, desired: &Desired) {
+        let rows = self.tasks.get_mut(&desired.key);
+        let Some(row) = rows.filter(|row| row.is_of(desired)) else {
+            return;
+        };
+        if desired.waves.len() < 2 {
+            return;
+        }
+        for name in &row.fleet {
+            if !row.waves.contains_key(name)
+                && let Some((node, _)) = self.nodes.get(name)
+            {
+                let wave = wave_of(&desired.waves, &node.labels(&self.symbols));
+                row.waves.insert(*name, wave);
+            }
+        }
+    }
+
+    fn look(&self, desired: &Desired, now: Timestamp) -> Observed {
         let TaskKey { namespace, .. } = &desired.key;
         let task = task_text(namespace, &desired.uid);
         let symbol = self.symbols.find(&task);
@@ -31,7 +55,7 @@ impl State {
             .map(super::fleet::TaskRow::snapshot);
         let (nodes, mut ledger) = self.fleet(desired);
         let jobs = self.jobs_of(&task, symbol);
-        let left = self.left(&nodes, &jobs);
+        let left = self.left(desired, &nodes, &jobs);
         let (daemon_sets, foreign) = self.daemon_sets(desired, &task, symbol);
         self.add_entries(&left, &desired.uid, &mut ledger);
         Observed {
@@ -40,6 +64,12 @@ impl State {
                 .map(|task| task.status.clone())
                 .unwrap_or_default(),
             created: snapshot.map(|task| task.created).unwrap_or_default(),
+            dependencies: self.dependencies(desired, &nodes),
+            requests: self
+                .tasks
+                .get(&desired.key)
+                .map(|row| row.requests.clone())
+                .unwrap_or_default(),
             nodes,
             daemon_sets,
             foreign,
@@ -54,8 +84,6 @@ impl State {
                 .get(namespace)
                 .and_then(|(level, _)| level.clone()),
             failed_create: None,
-            requests: Requests::default(),
-            dependencies: Vec::new(),
             grants: Grants::default(),
         }
     }
@@ -63,8 +91,7 @@ impl State {
     /// The nodes of a task in name order, and its valid ledger entry on each.
     fn fleet(&self, desired: &Desired) -> (Vec<NodeView>, BTreeMap<String, LedgerEntry>) {
         let cached = self.tasks.get(&desired.key);
-        let cached =
-            cached.filter(|row| row.uid == desired.uid && row.generation == desired.generation);
+        let cached = cached.filter(|row| row.is_of(desired));
         let members: Vec<(Symbol, &NodeRow)> = if let Some(row) = cached {
             let members = row.fleet.iter();
             members
@@ -78,7 +105,10 @@ impl State {
         };
         let mut nodes: Vec<NodeView> = members
             .iter()
-            .map(|(name, row)| row.view(self.symbols.text(*name)))
+            .map(|(name, row)| {
+                let wave = cached.and_then(|cached| cached.waves.get(name));
+                self.node_view(desired, self.symbols.text(*name), row, wave.copied())
+            })
             .collect();
         nodes.sort_by(|one, other| one.name.cmp(&other.name));
         let mut ledger = BTreeMap::new();
@@ -87,13 +117,40 @@ impl State {
     }
 
     /// The nodes that have a Job and are not in the fleet.
-    fn left(&self, fleet: &[NodeView], jobs: &[JobView]) -> Vec<NodeView> {
+    fn left(&self, desired: &Desired, fleet: &[NodeView], jobs: &[JobView]) -> Vec<NodeView> {
         let known: BTreeSet<&str> = fleet.iter().map(|node| node.name.as_str()).collect();
         let others: BTreeSet<&str> = jobs.iter().map(|job| job.node.as_str()).collect();
         others
             .difference(&known)
-            .filter_map(|name| Some(self.nodes.get(&self.symbols.find(name)?)?.0.view(name)))
+            .filter_map(|name| {
+                let (row, _) = self.nodes.get(&self.symbols.find(name)?)?;
+                Some(self.node_view(desired, name, row, None))
+            })
             .collect()
+    }
+
+    /// A node as a task sees it. `wave`: the position of its wave, where that is known already.
+    fn node_view(
+        &self,
+        desired: &Desired,
+        name: &str,
+        row: &NodeRow,
+        wave: Option<usize>,
+    ) -> NodeView {
+        let find_wave = || match desired.waves.len() {
+            0 | 1 => 0,
+            _ => wave_of(&desired.waves, &row.labels(&self.symbols)),
+        };
+        let order = desired.order.iter();
+        let conditions = desired.node_conditions.iter();
+        NodeView {
+            wave: wave.unwrap_or_else(find_wave),
+            topology: order
+                .map(|order| row.label(&order.key, &self.symbols))
+                .collect(),
+            conditions: row.conditions(conditions.map(|it| it.kind.as_str()), &self.symbols),
+            ..row.view(name)
+        }
     }
 
     /// The valid ledger entries of a task on these nodes.
@@ -112,19 +169,19 @@ impl State {
         }
     }
 
-    fn pending_entry(&self, node: &str, task_uid: &str) -> Option<&LedgerEntry> {
+    pub(super) fn pending_entry(&self, node: &str, task_uid: &str) -> Option<&LedgerEntry> {
         self.pending
             .get(node)?
             .get(task_uid)
             .map(|pending| &pending.entry)
     }
 
-    fn ledger_entry(&self, node: &NodeView, task_uid: &str) -> Option<&LedgerEntry> {
+    pub(super) fn ledger_entry(&self, node: &NodeView, task_uid: &str) -> Option<&LedgerEntry> {
         let (row, _) = self.ledgers.get(&node.name)?;
         let mut entries = row.status.tasks.iter();
         entries
             .find(|entry| entry.task_uid == task_uid)
-            .filter(|_| !is_void(&row.status, node))
+            .filter(|entry| counts(entry, &row.status, node))
     }
 
     /// The task's own DaemonSets, and those of a name it needs that are somebody else's.
@@ -154,6 +211,12 @@ impl State {
             }
         }
         for expectation in self.expectations.of_task(task) {
+            if let Expectation::DaemonSetOrphaned { name, uid } = expectation {
+                let going = ours.get_mut(name).filter(|set| set.uid == *uid);
+                if let Some(set) = going {
+                    set.deleting = true;
+                }
+            }
             if let Expectation::DaemonSetApplied { state, .. } = expectation {
                 match ours.get_mut(&state.name) {
                     Some(known) if known.uid == state.uid => {
@@ -180,18 +243,14 @@ impl State {
         symbol: Option<Symbol>,
         now: Timestamp,
     ) -> Vec<PodView> {
-        let deleted: BTreeSet<&str> = self
-            .expectations
-            .of_task(task)
-            .filter_map(Expectation::deleted_pod)
-            .collect();
+        let writes = PodWrites::new(self.expectations.of_task(task));
         let rows = symbol
             .into_iter()
             .flat_map(|symbol| self.pods_of_symbol(symbol));
         let mut pods: Vec<PodView> = rows
             .map(|(uid, row)| {
                 let mut view = row.view(uid, desired.restart_window, now, &self.symbols);
-                view.deleting = view.deleting || deleted.contains(view.uid.as_str());
+                writes.show_on(&mut view);
                 view
             })
             .collect();
@@ -265,6 +324,9 @@ impl State {
                     views.retain(|of, view| of != name || view.uid != *uid);
                 }
                 Expectation::PodDeleted { .. }
+                | Expectation::PodMoved { .. }
+                | Expectation::PodUngated { .. }
+                | Expectation::DaemonSetOrphaned { .. }
                 | Expectation::JobCreated(_)
                 | Expectation::JobDeleted { .. }
                 | Expectation::DaemonSetApplied { .. } => {}
@@ -313,6 +375,48 @@ impl State {
             ledger,
             pending: pending.map(|pending| pending.entry.clone()).collect(),
             live_tasks,
+        }
+    }
+}
+
+/// What we wrote to pods and the watch has not shown yet.
+#[derive(Default)]
+pub(super) struct PodWrites<'a> {
+    deleted: BTreeSet<&'a str>,
+    moved: BTreeMap<&'a str, &'a str>,
+    ungated: BTreeSet<&'a str>,
+}
+
+impl<'a> PodWrites<'a> {
+    pub(super) fn new(expectations: impl Iterator<Item = &'a Expectation>) -> Self {
+        let mut writes = Self::default();
+        for expectation in expectations {
+            match expectation {
+                Expectation::PodDeleted { uid, .. } => drop(writes.deleted.insert(uid)),
+                Expectation::PodMoved { uid, wave, .. } => drop(writes.moved.insert(uid, wave)),
+                Expectation::PodUngated { uid, .. } => drop(writes.ungated.insert(uid)),
+                Expectation::JobCreated(_)
+                | Expectation::JobDeleted { .. }
+                | Expectation::DaemonSetApplied { .. }
+                | Expectation::DaemonSetOrphaned { .. }
+                | Expectation::RevisionWritten(_)
+                | Expectation::RevisionDeleted { .. } => {}
+            }
+        }
+        writes
+    }
+
+    /// Whether the pod of this UID was deleted.
+    pub(super) fn deletes(&self, uid: &str) -> bool {
+        self.deleted.contains(uid)
+    }
+
+    fn show_on(&self, pod: &mut PodView) {
+        let uid = pod.uid.as_str();
+        pod.deleting |= self.deleted.contains(uid);
+        pod.gated &= !self.ungated.contains(uid);
+        if let Some(wave) = self.moved.get(uid) {
+            pod.wave = (*wave).to_owned();
         }
     }
 }

@@ -264,6 +264,8 @@ pub(super) struct JobRow {
     pub(super) machine: Symbol,
     pub(super) revision: Symbol,
     pub(super) attempt: i32,
+    pub(super) check: bool,
+    pub(super) tick: Option<Timestamp>,
     pub(super) created: Timestamp,
     pub(super) deleting: bool,
     pub(super) end: Option<Box<JobEnd>>,
@@ -298,6 +300,8 @@ impl JobRow {
                 .get(label::ATTEMPT)
                 .parse()
                 .unwrap_or_default(),
+            check: metadata.labels.get(label::STEP) == label::STEP_CHECK,
+            tick: tick(metadata.labels.get(label::TICK)),
             created: metadata.creation_timestamp.unwrap_or(now),
             deleting: metadata.deleting,
             end: end(job, now).map(Box::new),
@@ -316,6 +320,8 @@ impl JobRow {
                 row.machine,
                 row.revision,
                 row.attempt,
+                row.check,
+                row.tick,
                 row.deleting,
             )
         };
@@ -331,6 +337,8 @@ impl JobRow {
             machine: symbols.text(self.machine).to_owned(),
             revision: symbols.text(self.revision).to_owned(),
             attempt: self.attempt,
+            check: self.check,
+            tick: self.tick,
             created: self.created,
             deleting: self.deleting,
             end: self.end.as_deref().map(|end| JobEnd {
@@ -339,6 +347,11 @@ impl JobRow {
             }),
         }
     }
+}
+
+/// The time of the schedule in a label.
+pub(super) fn tick(label: &str) -> Option<Timestamp> {
+    Timestamp::from_second(label.parse().ok()?).ok()
 }
 
 /// How a Job ended. Its last condition counts only when the controller is done with its pods: `FailureTarget` and

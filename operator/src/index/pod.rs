@@ -34,9 +34,10 @@ pub(super) struct PodRow {
     there: i64,
     extra: Option<Box<Extra>>,
     pub(super) task: Symbol,
-    node: Symbol,
-    revision: Symbol,
-    /// The UID of the DaemonSet or Job that controls it.
+    pub(super) node: Symbol,
+    pub(super) revision: Symbol,
+    pub(super) wave: Symbol,
+    /// The UID of the DaemonSet or Job that controls it; of an empty text where nothing does.
     pub(super) controller: Symbol,
     attempt: Option<i32>,
     restarts: u32,
@@ -45,6 +46,8 @@ pub(super) struct PodRow {
     pub(super) deleting: bool,
     finished: bool,
     started: bool,
+    pub(super) gated: bool,
+    orphan: bool,
 }
 
 /// What few pods have.
@@ -63,8 +66,9 @@ struct Extra {
 impl PodRow {
     /// The row of a pod, given the row it had.
     ///
-    /// None for a pod that no task of ours concerns: without a task label, or not controlled by a DaemonSet or Job (a pod that
-    /// somebody made by hand with our labels is not ours to count or delete).
+    /// None for a pod that no task of ours concerns: without a task label, or not controlled by a DaemonSet or Job. A pod that
+    /// nothing controls is kept where it has a wave: its DaemonSet was deleted and left it, and the DaemonSet of the wave will
+    /// take it over. (Without a wave, somebody made it by hand with our labels: not ours to count or delete.)
     pub(super) fn new(
         pod: &Pod,
         before: Option<&Self>,
@@ -73,9 +77,16 @@ impl PodRow {
         symbols: &mut Symbols,
     ) -> Option<(Uid, Self)> {
         let metadata = &pod.metadata;
-        let controller = metadata.controller().filter(|owner| {
-            matches!(owner.kind.as_str(), "DaemonSet" | "Job") && !owner.uid.is_empty()
-        })?;
+        let wave = metadata.labels.get(label::WAVE);
+        let controller = match metadata.controller() {
+            Some(owner) if matches!(owner.kind.as_str(), "DaemonSet" | "Job") => &*owner.uid,
+            None if !wave.is_empty() => "",
+            Some(_) | None => return None,
+        };
+        let orphan = metadata.controller().is_none();
+        if controller.is_empty() && !orphan {
+            return None;
+        }
         if metadata.labels.get(label::TASK_UID).is_empty() || metadata.uid.is_empty() {
             return None;
         }
@@ -109,20 +120,29 @@ impl PodRow {
             ),
             node: symbols.acquire(node(pod)),
             revision: symbols.acquire(metadata.labels.get(label::REVISION)),
-            controller: symbols.acquire(&controller.uid),
+            wave: symbols.acquire(wave),
+            controller: symbols.acquire(controller),
             attempt: metadata.labels.get(label::ATTEMPT).parse().ok(),
             restarts,
             mark: 0,
             deleting: metadata.deleting,
             finished: matches!(pod.status.phase.as_str(), "Succeeded" | "Failed"),
             started: containers(pod).any(has_started),
+            gated: pod.is_gated(),
+            orphan,
         };
         Some((uid, row))
     }
 
     /// Gives the interned strings back.
     pub(super) fn release(self, symbols: &mut Symbols) {
-        for symbol in [self.task, self.node, self.revision, self.controller] {
+        for symbol in [
+            self.task,
+            self.node,
+            self.revision,
+            self.wave,
+            self.controller,
+        ] {
             symbols.release(symbol);
         }
     }
@@ -141,6 +161,8 @@ impl PodRow {
                 self.deleting,
                 self.finished,
                 self.started,
+                self.gated,
+                self.orphan,
                 self.restarts,
             ) != (
                 other.ready,
@@ -148,18 +170,22 @@ impl PodRow {
                 other.deleting,
                 other.finished,
                 other.started,
+                other.gated,
+                other.orphan,
                 other.restarts,
             )
             || (
                 self.task,
                 self.node,
                 self.revision,
+                self.wave,
                 self.controller,
                 self.attempt,
             ) != (
                 other.task,
                 other.node,
                 other.revision,
+                other.wave,
                 other.controller,
                 other.attempt,
             )
@@ -169,8 +195,39 @@ impl PodRow {
     /// How the pod ended, with the time it was created.
     pub(super) fn ended(&self) -> Option<(Timestamp, &Exit)> {
         let exit = self.extra.as_ref()?.exit.as_ref()?;
-        self.finished
-            .then(|| (time(self.created).unwrap_or_default(), exit))
+        self.finished.then(|| (self.created(), exit))
+    }
+
+    /// Whether it serves and stays.
+    pub(super) fn is_serving(&self) -> bool {
+        self.ready && !self.deleting && !self.finished
+    }
+
+    /// Whether it was never ready, and nothing is known that would keep it from becoming so.
+    pub(super) fn is_starting(&self) -> bool {
+        let was_ready = self.ready || self.since != NEVER;
+        !(was_ready || self.deleting || self.finished || self.gated || self.has_trouble())
+    }
+
+    /// Whether something keeps it from running its program at all.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.has_trouble() && !self.started
+    }
+
+    fn has_trouble(&self) -> bool {
+        let extra = self.extra.as_deref();
+        extra.is_some_and(|extra| extra.trouble.is_some())
+    }
+
+    /// When it was created.
+    pub(super) fn created(&self) -> Timestamp {
+        time(self.created).unwrap_or_default()
+    }
+
+    /// Its UID as text. `uid`: the key of the row.
+    pub(super) fn uid_text(&self, uid: Uid) -> String {
+        let kept = self.extra.as_deref().and_then(|extra| extra.uid.as_deref());
+        kept.map_or_else(|| uid.text(), str::to_owned)
     }
 
     /// The pod as decisions see it. `window` is how long a restart counts.
@@ -190,19 +247,20 @@ impl PodRow {
         });
         PodView {
             name: self.name.to_string(),
-            uid: extra
-                .and_then(|extra| extra.uid.as_deref())
-                .map_or_else(|| uid.text(), str::to_owned),
+            uid: self.uid_text(uid),
             resource_version: extra
                 .and_then(|extra| extra.version.as_deref())
                 .map_or_else(|| self.version.to_string(), str::to_owned),
             node: symbols.text(self.node).to_owned(),
             revision: symbols.text(self.revision).to_owned(),
             attempt: self.attempt,
-            wave: String::new(),
-            orphan: false,
-            gated: false,
-            created: time(self.created).unwrap_or_default(),
+            job: self
+                .attempt
+                .map_or_else(String::new, |_| symbols.text(self.controller).to_owned()),
+            wave: symbols.text(self.wave).to_owned(),
+            orphan: self.orphan,
+            gated: self.gated,
+            created: self.created(),
             ready_since: time(self.since).filter(|_| self.ready),
             unready_since: time(self.since).filter(|_| !self.ready),
             deleting: self.deleting,

@@ -15,7 +15,7 @@ use super::symbol::Symbol;
 use super::wire;
 use super::wire::node::Node;
 use crate::desired::TaskKey;
-use crate::plan::node::is_void;
+use crate::plan::node::{counts, shows};
 
 impl State {
     pub(super) fn see_task(&mut self, task: wire::Task, now: Timestamp, keys: &mut Keys) {
@@ -28,6 +28,10 @@ impl State {
         let old = before
             .as_ref()
             .map(|row| (row.symbol, row.uid.clone(), row.inputs.clone()));
+        let depended = before
+            .as_ref()
+            .map(|row| row.depends_on.clone())
+            .unwrap_or_default();
         let mut row = TaskRow::new(task, before, now, &mut self.symbols);
         row.mark = self.epoch(Kind::Task);
         let same_spec = face
@@ -48,6 +52,7 @@ impl State {
         self.task_keys.insert(row.symbol, key.clone());
         let (uid, generation, deleting, version) = row.face();
         let changed = face != Some((uid.to_owned(), generation, deleting, version.to_owned()));
+        self.dependents.change(&key, &depended, &row.depends_on);
         let inputs_changed = old.is_none_or(|(_, _, inputs)| inputs != row.inputs);
         self.tasks.insert(key.clone(), row);
         if inputs_changed {
@@ -64,6 +69,9 @@ impl State {
         };
         self.task_keys.remove(&row.symbol);
         self.symbols.release(row.symbol);
+        self.dependents
+            .change(key, &row.depends_on, &BTreeSet::new());
+        self.flights.remove(key);
         self.forget(&key.namespace, &row.uid, keys);
         if !row.inputs.is_empty() {
             self.want_inputs();
@@ -145,6 +153,19 @@ impl State {
         if before.as_ref().map(identity) != Some(identity(&row)) {
             keys.insert(Key::Node(node.metadata.name.clone()));
         }
+        let same = before
+            .as_ref()
+            .is_some_and(|before| row.is_same_but_for_conditions(before));
+        let conditions = before
+            .as_ref()
+            .map(|before| row.changed_conditions(before, &self.symbols))
+            .unwrap_or_default();
+        if before
+            .as_ref()
+            .is_none_or(|before| before.ready != row.ready)
+        {
+            self.doubt_flights();
+        }
         let moved = before
             .as_ref()
             .is_none_or(|before| before.labels != row.labels || before.taints != row.taints);
@@ -160,7 +181,11 @@ impl State {
             } else {
                 task.fleet.remove(&name);
             }
-            if was || is {
+            if moved {
+                task.waves.remove(&name);
+            }
+            let concerned = !same || !task.conditions.is_disjoint(&conditions);
+            if (was || is) && concerned {
                 keys.insert(Key::Task(key.clone()));
             }
         }
@@ -173,6 +198,7 @@ impl State {
             return;
         };
         for (key, task) in &mut self.tasks {
+            task.waves.remove(&name);
             if task.fleet.remove(&name) {
                 keys.insert(Key::Task(key.clone()));
             }
@@ -245,11 +271,10 @@ impl State {
             return;
         };
         entries.retain(|uid, pending| {
-            let shown = row.status.tasks.iter().find(|entry| entry.task_uid == *uid);
-            let shown = shown.filter(|entry| {
-                entry.revision == pending.entry.revision && entry.attempts >= pending.entry.attempts
-            });
-            shown.is_none() || is_void(&row.status, &pending.node)
+            let entry = row.status.tasks.iter().find(|it| it.task_uid == *uid);
+            !entry.is_some_and(|it| {
+                shows(it, &pending.entry) && counts(it, &row.status, &pending.node)
+            })
         });
         if entries.is_empty() {
             self.pending.remove(node);

@@ -7,8 +7,10 @@ use jiff::Timestamp;
 
 use super::Key;
 use super::change::{Kind, Object, Source};
+use super::depend::Dependents;
 use super::expect::{Expectation, Expectations, Identity, LedgerWrite};
 use super::fleet::TaskRow;
+use super::flight::Flight;
 use super::inputs::Inputs;
 use super::node::{LedgerRow, NodeRow};
 use super::owner::{DaemonSetRow, JobRow, RevisionRow, Row, Table, version};
@@ -42,6 +44,8 @@ pub(super) struct State {
     pub(super) symbols: Symbols,
     pub(super) lists: BTreeMap<Kind, Listing>,
     pub(super) tasks: BTreeMap<TaskKey, TaskRow>,
+    pub(super) dependents: Dependents,
+    pub(super) flights: BTreeMap<TaskKey, Flight>,
     pub(super) task_keys: BTreeMap<Symbol, TaskKey>,
     pub(super) nodes: BTreeMap<Symbol, (NodeRow, u32)>,
     pub(super) pods: BTreeMap<Uid, PodRow>,
@@ -116,8 +120,7 @@ impl State {
             Object::Pod(pod) => {
                 self.note_exit(pod);
                 self.drop_pod(Uid::of(&pod.metadata.uid).0, keys);
-                self.expectations
-                    .remove(&Identity::Pod(pod.metadata.uid.clone()));
+                self.expectations.remove_pod(&pod.metadata.uid);
             }
             Object::Revision(revision) => {
                 self.drop_revision(&revision.metadata.namespace, &revision.metadata.name, keys);
@@ -148,11 +151,8 @@ impl State {
             return;
         };
         row.mark = self.epoch(Kind::Pod);
-        if row.deleting {
-            self.expectations
-                .remove(&Identity::Pod(pod.metadata.uid.clone()));
-        }
         let (task, changed) = (row.task, before.is_none_or(|before| row.differs(before)));
+        self.pod_shows(&pod.metadata.uid, &row);
         self.pods_by_task.insert((task, uid));
         if let Some(before) = self.pods.insert(uid, row) {
             if before.task != task {
@@ -164,6 +164,23 @@ impl State {
         if changed {
             self.note_exit(pod);
             self.push_task(task, keys);
+        }
+    }
+
+    /// Ends the expectations that a pod fulfils.
+    fn pod_shows(&mut self, uid: &str, row: &PodRow) {
+        if row.deleting {
+            self.expectations.remove_pod(uid);
+            return;
+        }
+        let wave = Identity::PodWave(uid.to_owned());
+        if let Some(Expectation::PodMoved { wave: wanted, .. }) = self.expectations.get(&wave)
+            && self.symbols.text(row.wave) == wanted
+        {
+            self.expectations.remove(&wave);
+        }
+        if !row.gated {
+            self.expectations.remove(&Identity::PodGate(uid.to_owned()));
         }
     }
 
@@ -243,10 +260,14 @@ impl State {
             .get(namespace, name)
             .is_some_and(|before| row.says_the_same_as(before));
         let identity = Identity::DaemonSet(namespace.clone(), name.clone());
-        if let Some(Expectation::DaemonSetApplied { state, generation }) =
-            self.expectations.get(&identity)
-            && (*state.uid != *row.uid || row.generation >= *generation)
-        {
+        let shown = match self.expectations.get(&identity) {
+            Some(Expectation::DaemonSetApplied { state, generation }) => {
+                *state.uid != *row.uid || row.generation >= *generation
+            }
+            Some(Expectation::DaemonSetOrphaned { uid, .. }) => row.deleting || **uid != *row.uid,
+            _ => false,
+        };
+        if shown {
             self.expectations.remove(&identity);
         }
         let task = row.task;

@@ -34,7 +34,14 @@ impl State {
         if shown {
             self.expectations.withdraw(&ticket);
         }
+        self.doubt_flight(task);
         ticket
+    }
+
+    pub(super) fn withdraw(&mut self, ticket: &Ticket) {
+        if let Some(open) = self.expectations.withdraw(ticket) {
+            self.doubt_flight(&open.key);
+        }
     }
 
     /// Whether the rows show a write already: the watch can be quicker than the response.
@@ -44,6 +51,14 @@ impl State {
                 .pods
                 .get(&Uid::of(uid).0)
                 .is_none_or(|row| row.deleting),
+            Expectation::PodMoved { uid, wave, .. } => self
+                .pods
+                .get(&Uid::of(uid).0)
+                .is_none_or(|row| row.deleting || self.symbols.text(row.wave) == wave),
+            Expectation::PodUngated { uid, .. } => self
+                .pods
+                .get(&Uid::of(uid).0)
+                .is_none_or(|row| row.deleting || !row.gated),
             Expectation::JobDeleted { name, uid } => self
                 .jobs
                 .get(namespace, name)
@@ -56,6 +71,10 @@ impl State {
                 .daemon_sets
                 .get(namespace, &state.name)
                 .is_some_and(|row| *row.uid == *state.uid && row.generation >= *generation),
+            Expectation::DaemonSetOrphaned { name, uid } => self
+                .daemon_sets
+                .get(namespace, name)
+                .is_none_or(|row| row.deleting || *row.uid != **uid),
             Expectation::RevisionWritten(view) => self
                 .revisions
                 .get(namespace, &view.name)
@@ -74,17 +93,19 @@ impl State {
         now: Timestamp,
         keys: &mut Keys,
     ) {
-        if self.expectations.withdraw(&overdue.ticket).is_none() {
+        let Some(open) = self.expectations.withdraw(&overdue.ticket) else {
             return;
-        }
+        };
+        self.doubt_flight(&open.key);
         let Overdue {
             namespace, name, ..
         } = overdue;
         let absent = match (settled, &overdue.ticket.identity) {
             // Another pod of the same name is another pod.
-            (Settled::Found(Object::Pod(pod)), Identity::Pod(uid)) if pod.metadata.uid != *uid => {
-                true
-            }
+            (
+                Settled::Found(Object::Pod(pod)),
+                Identity::Pod(uid) | Identity::PodWave(uid) | Identity::PodGate(uid),
+            ) if pod.metadata.uid != *uid => true,
             (Settled::Found(object), _) => {
                 self.seen(object, Source::List, now, keys);
                 false
@@ -95,7 +116,9 @@ impl State {
             return;
         }
         match &overdue.ticket.identity {
-            Identity::Pod(uid) => self.drop_pod(Uid::of(uid).0, keys),
+            Identity::Pod(uid) | Identity::PodWave(uid) | Identity::PodGate(uid) => {
+                self.drop_pod(Uid::of(uid).0, keys);
+            }
             Identity::Job(..) => self.drop_job(namespace, name, keys),
             Identity::DaemonSet(..) => self.drop_daemon_set(namespace, name, keys),
             Identity::Revision(..) => self.drop_revision(namespace, name, keys),

@@ -15,8 +15,10 @@ use serde::de::DeserializeOwned;
 
 use crate::desired::{Content, Desired, TaskKey};
 use crate::index::wire::{self, Stamp};
-use crate::index::{Index, Kind, MissingPods, Object, Scope, Settled, daemon_set_view};
-use crate::observed::Observed;
+use crate::index::{
+    Index, Key, Kind, MissingPods, Object, Scope, Settled, StableContent, daemon_set_view,
+};
+use crate::observed::{Observed, RevisionView};
 use crate::watch::source;
 use crate::{revision, validate};
 
@@ -52,17 +54,21 @@ pub async fn observe(
 ) -> Result<Observed, Error> {
     let mut observed = index.observed(desired, now);
     if desired.mode == Mode::Daemon {
-        live_daemon_sets(client, desired, &mut observed).await?;
+        live_daemon_sets(client, index, desired, &mut observed).await?;
     }
-    if let Some(name) = stable_to_load(desired, &observed) {
-        observed.stable_content = stable_content(client, desired, name).await?;
-    }
+    observed.stable_content = match stable_to_load(desired, &observed) {
+        Some(stable) => stable_content(client, index, desired, stable).await?,
+        None => {
+            index.keep_stable_content(&desired.key, None);
+            None
+        }
+    };
     observed.failed_create = failed_create(client, index, desired, &observed, now).await?;
     Ok(observed)
 }
 
 /// Ends the expectations that the watch did not fulfil in time, by one read each. Do this before anything else: it is due for
-/// an invalid task, too, about which nothing is observed.
+/// an invalid task, too, about which nothing is observed. Returns what else has to be looked at again.
 ///
 /// # Errors
 /// As [`observe`].
@@ -71,7 +77,8 @@ pub async fn settle(
     index: &Index,
     key: &TaskKey,
     now: Timestamp,
-) -> Result<(), Error> {
+) -> Result<Vec<Key>, Error> {
+    let mut concerned = Vec::new();
     for overdue in index.overdue(key, now) {
         let path = source::object(overdue.kind, &overdue.namespace, &overdue.name);
         let settled = match read(client, &path).await? {
@@ -86,23 +93,28 @@ pub async fn settle(
             name = overdue.name,
             "Settled an own write by a live read"
         );
-        // This pass looks at the task anyway; nothing else depends on its children.
-        index.settle(&overdue, settled, now);
+        concerned.extend(index.settle(&overdue, settled, now));
     }
-    Ok(())
+    // This pass looks at the task anyway.
+    concerned.retain(|of| !matches!(of, Key::Task(task) if task == key));
+    Ok(concerned)
 }
 
 /// The DaemonSets of the names that the waves need and the index does not know: one that is not ours has no label that the
-/// watch selects by.
+/// watch selects by. A name that was not found is looked for again when it is about to be written, see
+/// [`Index::doubt_absent_sets`].
 async fn live_daemon_sets(
     client: &Client,
+    index: &Index,
     desired: &Desired,
     observed: &mut Observed,
 ) -> Result<(), Error> {
+    let absent = index.absent_sets(&desired.key);
     for wave in &desired.waves {
         let name = revision::daemon_set_name(&desired.key.name, &wave.name);
         let known = observed.daemon_sets.iter().any(|set| set.name == name)
-            || observed.foreign.iter().any(|set| set.name == name);
+            || observed.foreign.iter().any(|set| set.name == name)
+            || absent.contains(&name);
         if known {
             continue;
         }
@@ -111,7 +123,7 @@ async fn live_daemon_sets(
         match set.map(|set| daemon_set_view(&set, &desired.uid)) {
             Some(Ok(ours)) => observed.daemon_sets.push(ours),
             Some(Err(other)) => observed.foreign.push(other),
-            None => {}
+            None => index.note_absent_set(desired, &name),
         }
     }
     observed
@@ -123,8 +135,8 @@ async fn live_daemon_sets(
     Ok(())
 }
 
-/// The name of the stable revision, where its content is needed: while the rollout of another one is paused.
-fn stable_to_load<'a>(desired: &Desired, observed: &'a Observed) -> Option<&'a str> {
+/// The stable revision, where its content is needed: while it is not what the task asks for.
+fn stable_to_load<'a>(desired: &Desired, observed: &'a Observed) -> Option<&'a RevisionView> {
     if desired.mode != Mode::Daemon {
         return None;
     }
@@ -133,27 +145,41 @@ fn stable_to_load<'a>(desired: &Desired, observed: &'a Observed) -> Option<&'a s
         .revisions
         .iter()
         .find(|revision| revision.name == name && revision.ours)?;
-    (stable.digest != revision::digest(&desired.content.raw)).then_some(name)
+    (stable.digest != revision::digest(&desired.content.raw)).then_some(stable)
 }
 
+/// The content of a stored revision, read once.
 async fn stable_content(
     client: &Client,
+    index: &Index,
     desired: &Desired,
-    name: &str,
+    stable: &RevisionView,
 ) -> Result<Option<Content>, Error> {
+    let RevisionView { name, uid, .. } = stable;
+    let known = index.stable_content(&desired.key);
+    if let Some(known) = known.filter(|known| (&known.name, &known.uid) == (name, uid)) {
+        return Ok(known.content);
+    }
     let path = source::object(Kind::Revision, &desired.key.namespace, name);
     let stored: Option<wire::Revision> = read_as(client, &path).await?;
-    let Some(stored) = stored else {
+    let Some(stored) = stored.filter(|stored| stored.metadata.uid == *uid) else {
         return Ok(None);
     };
-    match validate::stored_content(stored.data) {
-        Ok(content) => Ok(Some(content)),
+    let content = match validate::stored_content(stored.data) {
+        Ok(content) => Some(content),
         Err(error) => {
             // Somebody changed it: without it, a pause starts nothing, which is safe.
             tracing::warn!(revision = name, error = %error, "Ignored a stored revision that cannot be read");
-            Ok(None)
+            None
         }
-    }
+    };
+    let read = StableContent {
+        name: name.clone(),
+        uid: uid.clone(),
+        content: content.clone(),
+    };
+    index.keep_stable_content(&desired.key, Some(read));
+    Ok(content)
 }
 
 /// Why Kubernetes cannot create the pods of a child, from its newest `FailedCreate` event.
@@ -187,14 +213,18 @@ async fn failed_create(
 fn child_without_pods<'a>(desired: &Desired, observed: &'a Observed) -> Option<&'a str> {
     match desired.mode {
         Mode::Daemon => {
-            let set = observed.daemon_sets.first()?;
             let with: BTreeSet<&str> = observed.pods.iter().map(|pod| pod.node.as_str()).collect();
-            let mut ready = observed.nodes.iter().filter(|node| node.ready);
-            ready
-                .any(|node| !with.contains(node.name.as_str()))
-                .then_some(set.uid.as_str())
+            let ready = observed.nodes.iter().filter(|node| node.ready);
+            let mut without = ready.filter(|node| !with.contains(node.name.as_str()));
+            without.find_map(|node| {
+                let wave = desired.waves.get(node.wave)?;
+                let name = revision::daemon_set_name(&desired.key.name, &wave.name);
+                let sets = observed.daemon_sets.iter();
+                let mut alive = sets.filter(|set| !set.deleting);
+                Some(alive.find(|set| set.name == name)?.uid.as_str())
+            })
         }
-        Mode::RunOnce => {
+        Mode::RunOnce | Mode::Scheduled => {
             let has_pod = |job: &crate::observed::JobView| {
                 observed.pods.iter().any(|pod| {
                     (&pod.node, &pod.revision, pod.attempt)

@@ -6,6 +6,7 @@ use hosttask_crds::task::Mode;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::desired::{Operator, Requirement, Wave};
 use crate::index::tests::{Bench, SET_UID, UID, at, desired, key, node, pod, uid_of};
 use crate::index::{Expectation, Key};
 use crate::observed::JobView;
@@ -87,6 +88,7 @@ async fn a_daemon_set_that_the_watch_does_not_select_is_found_before_the_first_w
             ["/apis/apps/v1/namespaces/ops/daemonsets/agent"]
         );
     }
+    bench.index.doubt_absent_sets(&key("agent"));
     let server = server(|| Reply::Page(set(UID)));
     let observed = look(&bench, &server, &desired(), 0).await.unwrap();
     assert!(matches!(&*observed.daemon_sets, [state] if state.applied == "one"));
@@ -155,7 +157,7 @@ async fn an_overdue_write_stays_expected_while_the_read_fails() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_stable_content_is_read_only_while_another_revision_is_paused() {
+async fn the_stable_content_is_read_once_and_only_while_it_is_not_what_is_asked_for() {
     let data = json!({"template": {"spec": {"containers": [{"name": "main", "image": "old"}]}}, "runAs": {"account": "LocalService"}});
     let bench = settled();
     bench.see(Kind::Revision, &revision("agent-old", &data), 0);
@@ -164,41 +166,99 @@ async fn the_stable_content_is_read_only_while_another_revision_is_paused() {
     bench.see(Kind::Task, &task, 0);
     let answer = revision("agent-old", &data);
     let server = server(move || Reply::Page(answer.clone()));
-    let running = Desired {
+    let other = Desired {
         generation: 2,
         ..desired()
     };
-    assert_eq!(
-        look(&bench, &server, &running, 0)
-            .await
-            .unwrap()
-            .stable_content,
-        None
-    );
-    let paused = Desired {
-        paused: true,
-        ..running
+    let mut same = other.clone();
+    same.content.raw = data.clone();
+    let path = "/apis/apps/v1/namespaces/ops/controllerrevisions/agent-old";
+    for (desired, generation, requests) in [
+        (&same, 2, 0),
+        (&other, 2, 1),
+        (&other, 2, 1),
+        // Another spec, the same stable revision.
+        (&other, 3, 1),
+        // It is not needed any more, and given back.
+        (&same, 3, 1),
+        (&other, 3, 2),
+    ] {
+        task["metadata"]["generation"] = json!(generation);
+        bench.see(Kind::Task, &task, 0);
+        let found = look(&bench, &server, desired, 0).await.unwrap();
+        let raw = found.stable_content.map(|content| content.raw);
+        assert_eq!(raw, (*desired == other).then(|| data.clone()));
+        assert_eq!(server.requests(), vec![path; requests]);
+    }
+    // Another revision of the same name.
+    let mut anew = revision("agent-old", &data);
+    anew["metadata"]["uid"] = json!("another");
+    bench.see(Kind::Revision, &anew, 1);
+    let found = look(&bench, &server, &other, 1).await.unwrap();
+    assert_eq!((found.stable_content, server.requests().len()), (None, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_was_not_found_is_not_looked_for_again_in_the_same_generation() {
+    let bench = Bench::new();
+    let server = server(|| Reply::Refuse(404, "not found"));
+    let waves = Desired {
+        waves: vec![wave("canary"), Wave::rest()],
+        ..desired()
     };
-    let content = look(&bench, &server, &paused, 0)
-        .await
-        .unwrap()
-        .stable_content
-        .unwrap();
-    assert_eq!(content.raw, data);
-    assert_eq!(
-        server.requests(),
-        ["/apis/apps/v1/namespaces/ops/controllerrevisions/agent-old"]
+    for (doubted, requests) in [(false, 2), (false, 2), (true, 4)] {
+        if doubted {
+            bench.index.doubt_absent_sets(&waves.key);
+        }
+        look(&bench, &server, &waves, 0).await.unwrap();
+        assert_eq!(server.requests().len(), requests);
+    }
+    bench.see(
+        Kind::Task,
+        &crate::index::tests::task(UID, 2, &json!({})),
+        0,
     );
-    let mut same = paused;
-    same.content.raw = data;
-    assert_eq!(
-        look(&bench, &server, &same, 0)
-            .await
-            .unwrap()
-            .stable_content,
-        None
-    );
+    let next = Desired {
+        generation: 2,
+        ..waves
+    };
+    look(&bench, &server, &next, 0).await.unwrap();
+    assert_eq!(server.requests().len(), 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_events_that_are_read_are_those_of_the_wave_whose_node_has_no_pod() {
+    let bench = settled();
+    let mut canary = set(UID);
+    canary["metadata"]["name"] = json!("agent-canary");
+    canary["metadata"]["uid"] = json!("canary-set");
+    bench.see(Kind::DaemonSet, &canary, 0);
+    let mut other = node("win-2", "True", at(0));
+    other["metadata"]["labels"]["pool"] = json!("canary");
+    bench.see(Kind::Node, &other, 0);
+    let server = server(|| Reply::Page(json!({"items": []})));
+    let waves = Desired {
+        waves: vec![wave("canary"), Wave::rest()],
+        ..desired()
+    };
+    for second in [0, 20] {
+        look(&bench, &server, &waves, second).await.unwrap();
+    }
+    assert!(server.requests()[0].contains("uid%3Dcanary-set"));
     assert_eq!(server.requests().len(), 1);
+}
+
+/// A wave of the nodes whose pool has its name.
+fn wave(name: &str) -> Wave {
+    Wave {
+        name: name.to_owned(),
+        requirements: vec![Requirement {
+            key: "pool".to_owned(),
+            operator: Operator::In,
+            values: vec![name.to_owned()],
+        }],
+        ..Wave::rest()
+    }
 }
 
 #[tokio::test(start_paused = true)]

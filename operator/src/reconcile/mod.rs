@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt;
+use hosttask_crds::task::WindowsHostTaskStatus;
 use jiff::Timestamp;
 use kube::Client;
 use tokio::time::Instant;
@@ -16,13 +17,14 @@ use tracing::Instrument;
 
 use self::memory::Memory;
 use self::task::TaskPass;
-use crate::desired::TaskKey;
+use crate::desired::{Desired, TaskKey};
 use crate::error::{Cause, Error, Retry, chain};
 use crate::event::Events;
 use crate::index::{Index, Key};
 use crate::metrics::{CONTROLLER, Metrics, Passed};
 use crate::observe::{observe, settle};
 use crate::plan::node::{NodeAction, plan_node};
+use crate::plan::{Action, Plan};
 use crate::queue::Outcome;
 use crate::queue::driver::SharedQueue;
 use crate::validate::{TaskInput, validate};
@@ -183,7 +185,9 @@ impl Reconciler {
             return Ok(Done::default());
         }
         let settled = settle(&self.client, &self.index, key, now).await; // reads
-        settled.map_err(|e| Error::Observe(Box::new(e)))?;
+        for concerned in settled.map_err(|e| Error::Observe(Box::new(e)))? {
+            self.queue.add(concerned);
+        }
         let Some(inputs) = self.index.inputs(key) else {
             return Ok(Done::default());
         }; // reads
@@ -199,12 +203,7 @@ impl Reconciler {
         };
         let plan = match validate(&input, &inputs) {
             // pure
-            Ok(desired) => {
-                let observed = observe(&self.client, &self.index, &desired, now).await; // reads
-                let mut observed = observed.map_err(|e| Error::Observe(Box::new(e)))?;
-                observed.status = stored.clone();
-                plan::plan(&desired, &observed, now) // pure
-            }
+            Ok(desired) => self.decide(&desired, &stored, now).await?, // reads
             Err(problems) => plan::invalid(task.generation, &stored, &problems, now), // pure
         };
         let mut pass = TaskPass {
@@ -223,6 +222,28 @@ impl Reconciler {
         match error {
             Some(error) => Err(error),
             None => reported.map(|()| pass.done),
+        }
+    }
+
+    /// What to do about a valid task.
+    async fn decide(
+        &self,
+        desired: &Desired,
+        stored: &WindowsHostTaskStatus,
+        now: Timestamp,
+    ) -> Result<Plan, Error> {
+        loop {
+            let absent = self.index.absent_sets(&desired.key);
+            let observed = observe(&self.client, &self.index, desired, now).await; // reads
+            let mut observed = observed.map_err(|e| Error::Observe(Box::new(e)))?;
+            observed.status = stored.clone();
+            let plan = plan::plan(desired, &observed, now); // pure
+            // A DaemonSet of somebody else must not be taken over: that a name was free some time ago is not enough.
+            let mut written = plan.actions.iter().filter_map(applied_set);
+            if !written.any(|name| absent.contains(name)) {
+                return Ok(plan);
+            }
+            self.index.doubt_absent_sets(&desired.key);
         }
     }
 
@@ -250,6 +271,15 @@ impl Reconciler {
 
     fn remember<R>(&self, key: &TaskKey, f: impl FnOnce(&mut Memory) -> R) -> R {
         f(self.memory().entry(key.clone()).or_default())
+    }
+}
+
+/// The name of the DaemonSet that is applied.
+fn applied_set(action: &Action) -> Option<&str> {
+    if let Action::ApplyDaemonSet(set) = action {
+        set.metadata.name.as_deref()
+    } else {
+        None
     }
 }
 

@@ -18,6 +18,9 @@ fn entry(uid: &str, revision: &str, attempts: i32) -> LedgerEntry {
         completion_time: None,
         next_retry_time: None,
         boot_id: None,
+        earlier_attempts: None,
+        scheduled_time: None,
+        survives_reimage: None,
     }
 }
 

@@ -5,6 +5,7 @@ mod inputs;
 mod ledgers;
 mod nodes;
 mod pods;
+mod rollouts;
 mod sweeps;
 mod wires;
 
@@ -126,6 +127,7 @@ pub(crate) fn desired() -> Desired {
         start_grace: Duration::from_mins(20),
         node_conditions: Vec::new(),
         job: JobPolicy::default(),
+        schedule: None,
         waves: vec![Wave::rest()],
         partition: None,
         order: Vec::new(),

@@ -1,5 +1,6 @@
 //! The few fields we read of a pod.
 
+use hosttask_crds::label::DEPENDENCY_GATE;
 use serde::Deserialize;
 
 use super::{Condition, Meta, Stamp, slim};
@@ -23,6 +24,24 @@ slim! {
         node_name: String,
         /// Its affinity: it names the node before the pod is bound.
         affinity: Affinity,
+        /// What holds it back from the scheduler.
+        scheduling_gates: Vec<SchedulingGate>,
+    }
+}
+
+impl Pod {
+    /// Whether our own gate holds it back from the scheduler.
+    pub(in crate::index) fn is_gated(&self) -> bool {
+        let mut gates = self.spec.scheduling_gates.iter();
+        gates.any(|gate| gate.name == DEPENDENCY_GATE)
+    }
+}
+
+slim! {
+    /// What holds a pod back from the scheduler.
+    SchedulingGate {
+        /// Its name.
+        name: String,
     }
 }
 

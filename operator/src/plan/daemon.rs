@@ -1,300 +1,323 @@
-//! Mode Daemon: keep the DaemonSet's template current, and replace its pods node by node within the budget.
+//! Mode Daemon: keep the templates of the DaemonSets current, one per wave, and replace their pods node by node within the
+//! budgets; or bring the stable revision back.
+
+mod start;
+mod survey;
+mod template;
 
 use std::collections::BTreeMap;
 
 use hosttask_crds::Reason;
-use hosttask_crds::task::NodeFailure;
+use hosttask_crds::task::Waiting;
 use jiff::Timestamp;
 
-use super::failure::{Verdict, is_healthy, judge};
-use super::phase::phase;
+use super::course::{Course, Direction, Standing, chart, direction};
+use super::gate::Gates;
+use super::order;
+use super::phase::Outcome;
+use super::rehome::{Rehome, rehome};
 use super::revisions::Revisions;
-use super::tally::{Tally, later};
-use super::{Action, Decision, budget};
-use crate::build;
+use super::turn::{Left, Turn};
+use super::{Action, Decision};
 use crate::desired::Desired;
-use crate::observed::{DaemonSetState, NodeView, Observed, PodView};
+use crate::observed::{Observed, PodView};
 use crate::status::Phase;
+use survey::{Area, Found, Survey};
+use template::{Aim, of_wave, templates};
 
-/// What one pass does for a Daemon task. `finished`: the update revision was rolled out completely before.
+/// What one pass does for a Daemon task.
 pub(super) fn decide(
     desired: &Desired,
     observed: &Observed,
     revisions: &Revisions,
-    finished: bool,
+    standing: Standing<'_>,
     now: Timestamp,
 ) -> Decision {
-    let ours = observed.daemon_sets.first();
-    let mut actions = template(desired, observed, revisions, ours);
-    let at_update = ours.is_some_and(|state| state.revision == revisions.update && !state.deleting);
-    // While the controller has not seen the new template, it would start the old one again on a node we free.
-    let settled = actions.is_empty() && at_update && ours.is_some_and(|state| state.settled);
-    let mut survey = Survey {
+    let pass = Pass {
         desired,
         observed,
-        update: &revisions.update,
-        finished,
-        at_update,
+        revisions,
+        standing,
+        stable: stable(observed, standing.update),
         now,
-        found: Found::default(),
     };
-    let mut by_node: BTreeMap<&str, Vec<&PodView>> = BTreeMap::new();
-    for pod in &observed.pods {
-        by_node.entry(&pod.node).or_default().push(pod);
-    }
-    for node in &observed.nodes {
-        survey.node(
-            node,
-            by_node
-                .get(node.name.as_str())
-                .and_then(|pods| serving(pods)),
-        );
-    }
-    let Found {
-        mut tally,
-        in_flight,
-        disturbed,
-        mut bad,
-        mut healthy,
-    } = survey.found;
-    tally.finished = finished;
-    let candidates = bad.len() + healthy.len();
-    let max = budget::allowed(desired.max_unavailable, tally.base);
-    let order = |(node, _): &(&NodeView, &PodView)| budget::place(&node.uid, &revisions.update);
-    bad.sort_by_cached_key(order);
-    healthy.sort_by_cached_key(order);
-    let mut started = 0;
-    if settled && !desired.paused {
-        let starts = budget::start(max, in_flight, disturbed, bad, healthy);
-        started = starts.len();
-        actions.extend(starts.into_iter().map(|(node, pod)| Action::DeletePod {
-            name: pod.name.clone(),
-            uid: pod.uid.clone(),
-            resource_version: pod.resource_version.clone(),
-            node: node.name.clone(),
-        }));
-    }
-    let over = settled && candidates == 0 && tally.in_progress == 0;
-    let phase = phase(desired, &tally, finished, over, Reason::RolloutComplete);
-    if matches!(phase, Phase::Complete(_)) && !finished {
-        // What completes the rollout also ends its claim on nodes that left during it.
-        return decide(desired, observed, revisions, true, now);
-    }
-    Decision {
-        actions,
-        tally,
-        phase,
-        held_by_budget: settled && candidates > started,
-        notes: Vec::new(),
-    }
+    // What failed before is brought back before anything is counted for the update revision.
+    let (_, known) = direction(desired, &standing, 0, 1, pass.stable.is_some());
+    pass.decide(known)
 }
 
-/// The writes that bring the DaemonSet's template, and the revision it is of, up to date.
-fn template(
-    desired: &Desired,
-    observed: &Observed,
-    revisions: &Revisions,
-    ours: Option<&DaemonSetState>,
-) -> Vec<Action> {
-    if ours.is_some_and(|state| state.deleting) {
-        return Vec::new();
-    }
-    let stable = observed.status.stable_revision.as_deref();
-    let holds = desired.paused && stable != Some(revisions.update.as_str());
-    let wanted = match (holds, stable, &observed.stable_content) {
-        (false, ..) => build::daemon_set(desired, 0, &desired.content, &revisions.update),
-        // Nodes that join meanwhile get what is known to work.
-        (true, Some(stable), Some(content)) => build::daemon_set(desired, 0, content, stable),
-        (true, ..) => return Vec::new(),
-    };
-    let outdated = ours.is_none_or(|state| state.applied != build::applied(&wanted));
-    let mut actions = Vec::new();
-    if !holds {
-        if outdated && revisions.is_new() {
-            actions.push(Action::CheckDaemonSet(Box::new(wanted.clone())));
-        }
-        actions.extend(revisions.write.clone());
-    }
-    if outdated {
-        actions.push(Action::ApplyDaemonSet(Box::new(wanted)));
-    }
-    actions
+/// The revision to go back to, where there is one and its content is known.
+fn stable<'a>(observed: &'a Observed, update: &str) -> Option<&'a str> {
+    let stable = observed.status.stable_revision.as_deref()?;
+    (stable != update && observed.stable_content.is_some()).then_some(stable)
 }
 
-/// The pod that stands for its node: one that runs before one that goes, the newest of several.
-fn serving<'a>(pods: &[&'a PodView]) -> Option<&'a PodView> {
-    pods.iter()
-        .copied()
-        .max_by_key(|pod| (!pod.deleting && !pod.finished, pod.created, &pod.name))
-}
-
-/// The walk over the nodes.
-struct Survey<'a> {
+/// One pass.
+#[derive(Clone, Copy)]
+struct Pass<'a> {
     desired: &'a Desired,
     observed: &'a Observed,
-    update: &'a str,
-    finished: bool,
-    /// Whether the template is at the update revision, so that a missing pod will be.
-    at_update: bool,
+    revisions: &'a Revisions,
+    standing: Standing<'a>,
+    stable: Option<&'a str>,
     now: Timestamp,
-    found: Found<'a>,
 }
 
-#[derive(Default)]
-struct Found<'a> {
-    tally: Tally,
-    /// Nodes that were started and are not healthy.
-    in_flight: i32,
-    /// Nodes that are in flight or not healthy for any other reason.
-    disturbed: i32,
-    bad: Vec<(&'a NodeView, &'a PodView)>,
-    healthy: Vec<(&'a NodeView, &'a PodView)>,
-}
-
-impl<'a> Survey<'a> {
-    fn node(&mut self, node: &'a NodeView, pod: Option<&'a PodView>) {
-        self.found.tally.desired += 1;
-        if !node.ready {
-            return self.away(node, pod);
+impl<'a> Pass<'a> {
+    fn decide(self, known: Direction) -> Decision {
+        let Pass {
+            desired,
+            observed,
+            standing,
+            now,
+            ..
+        } = self;
+        let found = self.survey(known);
+        let tally = &found.tally;
+        let can_return = self.stable.is_some();
+        let (failed, seen) = direction(desired, &standing, tally.failed, tally.base, can_return);
+        if seen == Direction::Back && known != Direction::Back {
+            // It failed just now: count anew, for the way back.
+            return self.decide(seen);
         }
-        let held = node.unschedulable && !self.desired.placement.include_unschedulable;
-        match pod {
-            Some(pod) if pod.deleting => self.replacing(node, "terminating"),
-            Some(pod) if pod.finished => self.replacing(node, "pod ended"),
-            Some(pod) if pod.revision == self.update => self.updated(node, pod),
-            Some(pod) => self.outdated(node, pod, held),
-            None => {
-                self.found.tally.without_pod += 1;
-                self.replacing(node, "no pod yet");
-            }
+        // On the way back the failed nodes become fewer: it goes on all the same.
+        let is_back = known == Direction::Back;
+        let direction = if is_back { known } else { seen };
+        let gates = Gates::of(desired, observed, tally, now);
+        let home = rehome(desired, observed);
+        let advances = direction == Direction::Forward
+            && !desired.paused
+            && !gates.silent
+            && gates.cycle.is_none()
+            && home == Rehome::Settled;
+        let waves: Vec<_> = found.waves.iter().map(|area| area.tally).collect();
+        let course = chart(desired, observed, &standing, &waves, advances, now);
+        let way = Way {
+            direction,
+            failed: failed || is_back,
+            gates,
+            course,
+        };
+        match home {
+            Rehome::Settled => self.act(&way, found),
+            Rehome::Working { actions, waits_for } => self.wait(way, found, actions, waits_for),
         }
     }
 
-    /// A node that does not answer. It counts only where we had started it before it left.
-    fn away(&mut self, node: &NodeView, pod: Option<&PodView>) {
-        let since = pod.and_then(|pod| {
-            if pod.revision == self.update {
-                Some(pod.created)
-            } else if pod.deleting {
-                // It was deleted after the rollout began at the earliest.
-                self.observed
-                    .status
-                    .wave
-                    .as_ref()
-                    .and_then(|wave| wave.start_time.as_ref())
-                    .map(|time| time.0)
-            } else {
-                None
-            }
+    /// Counts all nodes.
+    fn survey(self, direction: Direction) -> Found<'a> {
+        let Pass {
+            desired,
+            observed,
+            standing,
+            ..
+        } = self;
+        let target = match (direction, self.stable) {
+            (Direction::Back, Some(stable)) => stable,
+            _ => standing.update,
+        };
+        let areas = (0..desired.waves.len()).map(|wave| {
+            let set = of_wave(desired, observed, wave);
+            let at_target = set.is_some_and(|set| set.revision == target && !set.deleting);
+            let mut area = Area {
+                at_target,
+                has_set: set.is_some(),
+                ..Area::default()
+            };
+            // While the controller has not seen the new template, it would start the old one again on a node we free.
+            area.tally.settled = at_target && set.is_some_and(|set| set.settled);
+            area
         });
-        let left = node.ready_changed;
-        let (Some(pod), Some(left), false) = (
-            pod,
-            left.filter(|left| since.is_some_and(|since| *left >= since)),
-            self.finished,
-        ) else {
-            self.found.tally.unreachable += 1;
+        let mut survey = Survey {
+            desired,
+            observed,
+            update: standing.update,
+            target,
+            finished: standing.finished,
+            retries: standing.retries,
+            now: self.now,
+            found: Found {
+                waves: areas.collect(),
+                ..Found::default()
+            },
+        };
+        let pods = serving(&observed.pods);
+        for node in &observed.nodes {
+            survey.node(node, pods.get(node.name.as_str()).copied());
+        }
+        let mut found = survey.found;
+        found.tally.finished = standing.finished;
+        if direction != Direction::Back {
+            self.hold_back(&mut found);
+        }
+        found
+    }
+
+    /// Takes the nodes that `partition` holds back from the candidates.
+    fn hold_back(self, found: &mut Found<'a>) {
+        let Some(partition) = self.desired.partition.filter(|_| !self.standing.finished) else {
             return;
         };
-        let at_update = pod.revision == self.update && !pod.deleting;
-        self.in_flight();
-        let tally = &mut self.found.tally;
-        tally.updated += i32::from(at_update);
-        let until = later(
+        for area in &mut found.waves {
+            let count = order::held(partition, area.tally.base);
+            let held = order::last(&mut area.members, count, self.standing.update);
+            let before = area.bad.len() + area.healthy.len();
+            area.bad
+                .retain(|(node, _)| !held.contains(node.name.as_str()));
+            area.healthy
+                .retain(|(node, _)| !held.contains(node.name.as_str()));
+            let taken = before - area.bad.len() - area.healthy.len();
+            let taken = i32::try_from(taken).unwrap_or(i32::MAX);
+            area.tally.held = taken;
+            area.tally.open -= taken;
+        }
+    }
+
+    /// Pods are handed over to other DaemonSets: nothing else is written meanwhile.
+    fn wait(
+        self,
+        way: Way<'a>,
+        found: Found<'a>,
+        actions: Vec<Action>,
+        waits_for: String,
+    ) -> Decision {
+        let phase = match self.outcome(&way, &found, &Left::default(), false).phase() {
+            phase if self.standing.finished || phase == Phase::Paused => phase,
+            _ => Phase::HandingOver(waits_for),
+        };
+        self.decision(&way, found, actions, phase, None)
+    }
+
+    /// Writes templates, and starts nodes.
+    fn act(self, way: &Way<'a>, mut found: Found<'a>) -> Decision {
+        let Pass {
+            desired,
+            observed,
+            standing,
+            ..
+        } = self;
+        let (mut actions, written) = templates(desired, observed, self.revisions, self.aim(way));
+        let rests = actions.is_empty();
+        for (area, written) in found.waves.iter_mut().zip(written) {
+            area.tally.settled &= !written && rests;
+        }
+        let is_back = way.direction == Direction::Back;
+        let mut turn = Turn::new(desired, &way.gates, standing.update, !is_back);
+        let begun = way.course.position.saturating_add(1).min(found.waves.len());
+        if !desired.paused {
+            let (waves, _) = found.waves.split_at_mut(begun);
+            turn.left.shut = !way.gates.is_open() && waves.iter().any(|area| !area.at_target);
+            actions.extend(match way.direction {
+                Direction::Forward => start::forward(&mut turn, desired, waves),
+                Direction::Back => start::retreat(&mut turn, desired, &mut found.waves),
+                Direction::Standing => Vec::new(),
+            });
+        }
+        let left = turn.left;
+        let again = std::mem::take(&mut found.again);
+        actions.extend(again.into_iter().map(start::delete));
+        actions.extend(start::ungate(observed, &way.gates));
+        let outcome = self.outcome(way, &found, &left, rests);
+        let phase = outcome.phase();
+        if matches!(phase, Phase::Complete(_)) && !standing.finished {
+            // What completes the rollout also ends its claim on nodes that left during it.
+            let pass = Pass {
+                standing: standing.completed(),
+                ..self
+            };
+            let mut decision = pass.decide(Direction::Forward);
+            decision.course.steps.clone_from(&way.course.steps);
+            return decision;
+        }
+        let waiting = left.waiting(outcome.idle);
+        self.decision(way, found, actions, phase, waiting)
+    }
+
+    fn aim(self, way: &Way<'_>) -> Aim {
+        let stable = self.observed.status.stable_revision.as_deref();
+        let position = way.course.position;
+        match way.direction {
+            _ if self.desired.paused && stable != Some(self.standing.update) => Aim::Hold,
+            Direction::Back => Aim::Back,
+            Direction::Standing => Aim::Update {
+                position,
+                open: false,
+            },
+            Direction::Forward => Aim::Update {
+                position,
+                open: way.gates.is_open() || self.standing.finished,
+            },
+        }
+    }
+
+    fn outcome<'b>(
+        self,
+        way: &'b Way<'a>,
+        found: &'b Found<'a>,
+        left: &'b Left<'a>,
+        rests: bool,
+    ) -> Outcome<'b>
+    where
+        'a: 'b,
+    {
+        let back = |area: &Area<'_>| area.tally.settled && area.tally.open == 0;
+        Outcome {
+            desired: self.desired,
+            observed: self.observed,
+            standing: self.standing,
+            tally: &found.tally,
+            course: &way.course,
+            direction: way.direction,
+            gates: &way.gates,
             left,
-            self.desired
-                .start_grace
-                .saturating_add(self.desired.min_ready),
-        );
-        if until <= self.now {
-            tally.lost += 1;
-            tally.fail(
-                pod.created,
-                NodeFailure {
-                    node: node.name.clone(),
-                    revision: self.update.to_owned(),
-                    reason: "NodeNotReady".to_owned(),
-                    message: Some(
-                        "the node stopped answering after its pod was replaced".to_owned(),
-                    ),
-                    ..NodeFailure::default()
-                },
-            );
-        } else {
-            tally.in_progress += 1;
-            tally.wake.at(until);
-            tally.wait_for(&node.name, "node not ready");
+            rests,
+            is_back: found.waves.iter().all(back),
+            held: found.waves.iter().map(|area| area.tally.held).sum(),
+            gated: found.gated,
+            idle: found.tally.in_progress == found.gated_nodes,
+            complete: Reason::RolloutComplete,
         }
     }
 
-    /// A node whose pod is gone or going: the replacement is on its way.
-    fn replacing(&mut self, node: &NodeView, reason: &str) {
-        self.in_flight();
-        let tally = &mut self.found.tally;
-        if self.at_update {
-            tally.in_progress += 1;
-            tally.wait_for(&node.name, reason);
-        } else {
-            tally.pending += 1;
+    fn decision(
+        self,
+        way: &Way<'a>,
+        found: Found<'a>,
+        actions: Vec<Action>,
+        phase: Phase,
+        waiting: Option<Waiting>,
+    ) -> Decision {
+        Decision {
+            actions,
+            tally: found.tally,
+            phase,
+            waiting,
+            opens: way.gates.opens,
+            failed: way.failed,
+            course: way.course.clone(),
+            notes: Vec::new(),
         }
     }
+}
 
-    fn updated(&mut self, node: &NodeView, pod: &PodView) {
-        self.found.tally.updated += 1;
-        match judge(pod, self.desired, self.now) {
-            Verdict::Healthy => {
-                let tally = &mut self.found.tally;
-                tally.base += 1;
-                tally.healthy += 1;
-                tally.good += 1;
-            }
-            Verdict::Starting { until } => {
-                self.in_flight();
-                let tally = &mut self.found.tally;
-                tally.in_progress += 1;
-                tally.wake.at(until);
-                let reason = pod
-                    .trouble
-                    .as_ref()
-                    .map_or("starting", |trouble| trouble.reason.as_str());
-                tally.wait_for(&node.name, reason);
-            }
-            Verdict::Failed { failure, again } => {
-                self.in_flight();
-                let tally = &mut self.found.tally;
-                tally.lost += 1;
-                tally.fail(pod.created, failure);
-                if let Some(again) = again {
-                    tally.wake.at(again);
-                }
-            }
-        }
-    }
+/// What was decided before anything is written.
+struct Way<'a> {
+    direction: Direction,
+    /// Whether the update revision counts as failed.
+    failed: bool,
+    gates: Gates<'a>,
+    course: Course,
+}
 
-    fn outdated(&mut self, node: &'a NodeView, pod: &'a PodView, held: bool) {
-        let well = is_healthy(pod, self.desired, self.now);
-        let found = &mut self.found;
-        found.tally.pending += 1;
-        found.tally.healthy += i32::from(well);
-        found.disturbed += i32::from(!well);
-        if let (Some(since), false) = (pod.ready_since, well) {
-            found.tally.wake.at(later(since, self.desired.min_ready));
-        }
-        if held {
-            found.tally.cordoned += 1;
-            return;
-        }
-        found.tally.base += 1;
-        if well {
-            found.healthy.push((node, pod));
-        } else {
-            found.bad.push((node, pod));
+/// The pod that stands for each node: one that runs before one that goes, the newest of several.
+fn serving(pods: &[PodView]) -> BTreeMap<&str, &PodView> {
+    let rank = |pod: &PodView| (!pod.deleting && !pod.finished, pod.created);
+    let mut serving: BTreeMap<&str, &PodView> = BTreeMap::new();
+    for pod in pods {
+        let known = serving.entry(&pod.node).or_insert(pod);
+        if (rank(pod), &pod.name) > (rank(known), &known.name) {
+            *known = pod;
         }
     }
-
-    fn in_flight(&mut self) {
-        self.found.tally.base += 1;
-        self.found.in_flight += 1;
-        self.found.disturbed += 1;
-    }
+    serving
 }

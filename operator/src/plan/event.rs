@@ -3,12 +3,36 @@
 use hosttask_crds::task::{NodeFailure, WindowsHostTaskStatus};
 use hosttask_crds::{ConditionType, Reason};
 
+use super::course::Step;
 use super::tally::{Tally, cut};
 use super::{Action, Note};
+use crate::desired::Desired;
 use crate::status;
 
 /// The longest note, in characters: the API's limit of events.
 pub(super) const NOTE: usize = 1024;
+
+/// The waves that are left behind: told once, as the next pass is at another wave.
+pub(super) fn steps(desired: &Desired, steps: &[Step]) -> Vec<Action> {
+    let note = |step: &Step| {
+        let (reason, wave, text) = match step {
+            Step::Completed(wave) => (Reason::WaveCompleted, wave, "all of its nodes are well"),
+            Step::Skipped(wave) => (
+                Reason::WaveSkipped,
+                wave,
+                "it has no node that can be reached",
+            ),
+        };
+        let name = desired.waves.get(*wave).map_or("", |wave| &wave.name);
+        Action::Publish(Note {
+            warning: false,
+            reason,
+            note: format!("wave {name}: {text}"),
+            node: None,
+        })
+    };
+    steps.iter().map(note).collect()
+}
 
 /// Events are published when something changes, never because it still is so.
 pub(super) fn transitions(
@@ -41,6 +65,26 @@ pub(super) fn transitions(
             None,
         );
     }
+    let wave = |status: &WindowsHostTaskStatus| {
+        status
+            .wave
+            .as_ref()
+            .map(|wave| (wave.index, wave.start_time.clone()))
+    };
+    if let Some(begins) = next
+        .wave
+        .as_ref()
+        .filter(|wave| wave.total > 1 && wave.start_time.is_some())
+        && wave(previous) != wave(next)
+    {
+        let text = format!(
+            "wave {} ({} of {})",
+            begins.name,
+            begins.index + 1,
+            begins.total
+        );
+        tell(false, Reason::WaveStarted, &text, None);
+    }
     let known = |failure: &NodeFailure| {
         previous
             .failures
@@ -58,7 +102,11 @@ pub(super) fn transitions(
             "{} on {}: {}: {message}",
             failure.revision, failure.node, failure.reason
         );
-        tell(true, Reason::NodeFailed, &text, Some(&failure.node));
+        let reason = match failure.reason.as_str() {
+            "NodeRegressed" | "NodeNotReady" => Reason::NodeRegressed,
+            _ => Reason::NodeFailed,
+        };
+        tell(true, reason, &text, Some(&failure.node));
     }
     let reason_of = |status, kind| status::reason(status, kind);
     let stalled = reason_of(next, ConditionType::Stalled);
@@ -73,10 +121,18 @@ pub(super) fn transitions(
     }
     let ready = reason_of(next, ConditionType::Ready);
     let text = status::message(next, ConditionType::Ready);
+    let turns = ready != reason_of(previous, ConditionType::Ready);
+    let failed = next.failed_revision.is_some() && previous.failed_revision != next.failed_revision;
+    if failed && stalled.is_none() {
+        // It goes on all the same: back, or with a policy that only reports.
+        tell(true, Reason::FailureThresholdExceeded, text, None);
+    }
     match ready {
-        Some(reason @ (Reason::Paused | Reason::Suspended))
-            if ready != reason_of(previous, ConditionType::Ready) =>
-        {
+        Some(reason @ Reason::RollingBack) if turns => tell(true, reason, text, None),
+        Some(reason @ (Reason::AwaitingApproval | Reason::WaitingForWindow)) if turns => {
+            tell(false, reason, text, None);
+        }
+        Some(reason @ (Reason::Paused | Reason::Suspended)) if turns => {
             tell(false, reason, text, None);
         }
         Some(

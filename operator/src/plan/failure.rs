@@ -14,6 +14,11 @@ pub(super) const MESSAGE: usize = 256;
 /// How long containerd may fail to create a container before it counts: a first try can meet a slow disk.
 const CREATE_GRACE: Duration = Duration::from_mins(1);
 
+/// The reason of a node on which the kubelet refused the pod, or threw it out, and gave none itself.
+pub(super) const REFUSED: &str = "PodRefused";
+/// What the kubelet waits before the first restart of a container, and at most; it doubles in between.
+const BACK_OFF: (u64, u64) = (10, 300);
+
 /// How a pod of the update revision does.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Verdict {
@@ -30,11 +35,56 @@ pub(super) enum Verdict {
 
 /// Whether a pod is ready and has been for `minReadySeconds`, whatever its revision.
 pub(super) fn is_healthy(pod: &PodView, desired: &Desired, now: Timestamp) -> bool {
-    !pod.deleting
-        && !pod.finished
-        && pod
-            .ready_since
-            .is_some_and(|since| later(since, desired.min_ready) <= now)
+    !pod.deleting && !pod.finished && healthy_from(pod, desired).is_some_and(|from| from <= now)
+}
+
+/// From when on a pod that is ready counts as healthy: after `minReadySeconds`, and after its last back-off where it
+/// crashed again and again. A program that crashes later than that would otherwise be well in every round.
+pub(super) fn healthy_from(pod: &PodView, desired: &Desired) -> Option<Timestamp> {
+    let steady = if is_crash_loop(pod) {
+        let (first, longest) = BACK_OFF;
+        let doubled = u32::try_from(pod.recent_restarts.clamp(0, 16)).unwrap_or(0);
+        let seconds = first.saturating_mul(2_u64.saturating_pow(doubled));
+        desired
+            .min_ready
+            .max(Duration::from_secs(seconds.min(longest)))
+    } else {
+        desired.min_ready
+    };
+    pod.ready_since.map(|since| later(since, steady))
+}
+
+fn is_crash_loop(pod: &PodView) -> bool {
+    pod.trouble
+        .as_ref()
+        .is_some_and(|it| it.reason == "CrashLoopBackOff")
+}
+
+/// The failure of a node whose pod ended, and from when on it counts: `startGraceSeconds` after `begin`, and never before
+/// the pod is a minute old, as the next one may be taken.
+pub(super) fn refusal(
+    pod: &PodView,
+    desired: &Desired,
+    begin: Timestamp,
+) -> (Timestamp, NodeFailure) {
+    let until = later(begin, desired.start_grace);
+    let failure = NodeFailure {
+        message: refusal_message(pod),
+        ..failure(pod, REFUSED)
+    };
+    (until.max(later(pod.created, CREATE_GRACE)), failure)
+}
+
+/// What the kubelet says, with its reason.
+fn refusal_message(pod: &PodView) -> Option<String> {
+    let (reason, said) = match (&pod.trouble, &pod.exit) {
+        (Some(trouble), _) => (&trouble.reason, &trouble.message),
+        (None, Some(exit)) => (&exit.reason, &exit.message),
+        (None, None) => return None,
+    };
+    let text = [reason.as_str(), said.as_str()];
+    let text: Vec<&str> = text.into_iter().filter(|text| !text.is_empty()).collect();
+    Some(cut(&text.join(": "), MESSAGE))
 }
 
 /// Whether something keeps a pod from starting its first program: nothing is lost with it. A pod whose trouble is another one
@@ -84,11 +134,11 @@ pub(super) fn judge(pod: &PodView, desired: &Desired, now: Timestamp) -> Verdict
         // Restarts leave the window by time alone.
         return fail("TooManyRestarts", Some(later(now, desired.restart_window)));
     }
-    if trouble == "CrashLoopBackOff" {
-        return fail("CrashLoop", None);
+    let until = healthy_from(pod, desired);
+    if is_crash_loop(pod) && until.is_none_or(|until| until > now) {
+        return fail("CrashLoop", until);
     }
-    if let Some(since) = pod.ready_since {
-        let until = later(since, desired.min_ready);
+    if let Some(until) = until {
         return if until <= now {
             Verdict::Healthy
         } else {

@@ -1,21 +1,26 @@
 //! `plan`: what one pass over a task will do, in order, and what it will report. Pure and infallible.
 
 mod budget;
+mod course;
 mod daemon;
 mod event;
 mod failure;
+mod gate;
 pub mod node;
+mod order;
 mod outcome;
 mod phase;
+mod reach;
 mod rehome;
 mod revisions;
 mod run_once;
 pub(crate) mod tally;
+mod turn;
 mod window;
 
 use hosttask_crds::Reason;
 use hosttask_crds::node::LedgerEntry;
-use hosttask_crds::task::{Mode, WindowsHostTaskStatus};
+use hosttask_crds::task::{FailureAction, Mode, Waiting, WindowsHostTaskStatus};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet};
 use k8s_openapi::api::batch::v1::Job;
@@ -27,6 +32,7 @@ use crate::observed::Observed;
 use crate::status::{self, Facts, Phase};
 use crate::validate::Problem;
 pub(crate) use budget::needed;
+use course::{Course, Standing};
 use revisions::Revisions;
 use tally::Tally;
 
@@ -149,8 +155,14 @@ struct Decision {
     actions: Vec<Action>,
     tally: Tally,
     phase: Phase,
-    /// Whether `maxUnavailable` kept a node from being started.
-    held_by_budget: bool,
+    /// What a rollout that goes on waits for.
+    waiting: Option<Waiting>,
+    /// When the next maintenance window opens; none while one is open.
+    opens: Option<Timestamp>,
+    /// Whether the update revision counts as failed.
+    failed: bool,
+    /// How far the rollout is.
+    course: Course,
     /// Events that belong to the writes.
     notes: Vec<Note>,
 }
@@ -161,75 +173,155 @@ struct Decision {
 /// status unless a deadline passed; at most `maxUnavailable` nodes are disturbed at once; nothing of others is touched.
 pub fn plan(desired: &Desired, observed: &Observed, now: Timestamp) -> Plan {
     let revisions = Revisions::choose(desired, observed);
-    let finished = status::is_finished(&observed.status, &revisions.update);
-    let decision = match desired.mode {
-        Mode::Daemon => daemon::decide(desired, observed, &revisions, finished, now),
-        Mode::RunOnce => run_once::decide(desired, observed, &revisions, finished, now),
-    };
-    let Decision {
-        mut actions,
-        tally,
-        phase,
-        held_by_budget,
-        notes,
-    } = decision;
-    let (phase, blocked) = match block(desired, observed, &tally, &phase) {
-        Some(block) => block,
-        None => (phase, false),
-    };
-    if blocked {
-        // A result that is not recorded before its Job's TTL ends would make the program run a second time.
-        actions.retain(|action| matches!(action, Action::RecordResult { .. }));
-    } else {
-        actions.extend(revisions.prune(desired, observed));
-    }
-    let writes = actions.iter().any(Action::is_child_write);
-    let phase = status::still_rejected(
-        &observed.status,
-        desired.generation,
-        &revisions.update,
-        writes,
-    )
-    .unwrap_or(phase);
-    let mut wake = tally.wake;
-    if !observed.foreign.is_empty() {
-        // What is somebody else's carries no label of ours: no watch shows that it went.
-        wake.at(now.saturating_add(CONFLICT).unwrap_or(now));
-    }
-    let creates_revision = desired.mode == Mode::RunOnce
-        && actions
-            .iter()
-            .any(|action| matches!(action, Action::CreateRevision(_)));
-    let starts = actions.iter().any(Action::is_start);
-    let facts = Facts {
-        generation: desired.generation,
-        deadline: desired.progress_deadline,
-        min_healthy: desired.min_healthy,
-        mode: desired.mode,
-        previous: &observed.status,
-        update: &revisions.update,
-        collision: revisions.collision,
-        tally: &tally,
-        phase,
-        held_by_budget,
-        starts,
+    let standing = Standing::of(desired, observed, &revisions.update);
+    let pass = Pass {
+        desired,
+        observed,
+        revisions: &revisions,
         now,
     };
-    let (status, deadline) = status::report(&facts);
-    if let Some(deadline) = deadline {
-        wake.at(deadline);
+    match pass.plan(standing) {
+        Ok(plan) => plan,
+        // Nothing would bring the pass that acts on it.
+        Err(Late) => pass.plan(standing.late()).unwrap_or_else(|Late| Plan {
+            actions: Vec::new(),
+            status: observed.status.clone(),
+            requeue: Some(Duration::ZERO),
+        }),
     }
-    if creates_revision {
-        // The watches need not show it: a task without nodes has nothing else that would bring the next pass.
-        wake.at(now.saturating_add(Duration::from_secs(1)).unwrap_or(now));
+}
+
+/// The rollout missed its progress deadline, and the failure policy asks for more than to report it.
+struct Late;
+
+/// One pass over a valid task.
+struct Pass<'a> {
+    desired: &'a Desired,
+    observed: &'a Observed,
+    revisions: &'a Revisions,
+    now: Timestamp,
+}
+
+impl Pass<'_> {
+    fn plan(&self, standing: Standing<'_>) -> Result<Plan, Late> {
+        let Pass {
+            desired,
+            observed,
+            revisions,
+            now,
+        } = *self;
+        let decision = match desired.mode {
+            Mode::Daemon => daemon::decide(desired, observed, revisions, standing, now),
+            Mode::RunOnce | Mode::Scheduled => {
+                run_once::decide(desired, observed, revisions, standing, now)
+            }
+        };
+        let Decision {
+            mut actions,
+            tally,
+            phase,
+            waiting,
+            opens,
+            failed,
+            course,
+            notes,
+        } = decision;
+        let (phase, blocked) = match block(desired, observed, &tally, &phase) {
+            Some(block) => block,
+            None => (phase, false),
+        };
+        if blocked {
+            // A result that is not recorded before its Job's TTL ends would make the program run a second time, and pods
+            // that are being handed over would stay without a DaemonSet.
+            actions.retain(|action| {
+                matches!(action, Action::RecordResult { .. })
+                    || (desired.mode == Mode::Daemon && rehome::goes_on(desired, observed, action))
+            });
+        } else {
+            actions.extend(revisions.prune(desired, observed));
+        }
+        let writes = actions.iter().any(Action::is_child_write);
+        let phase = status::still_rejected(
+            &observed.status,
+            desired.generation,
+            &revisions.update,
+            writes,
+        )
+        .unwrap_or(phase);
+        let answered = observed
+            .requests
+            .retry
+            .as_deref()
+            .filter(|_| standing.answers && !blocked);
+        let facts = Facts {
+            desired,
+            previous: &observed.status,
+            update: &revisions.update,
+            collision: revisions.collision,
+            tally: &tally,
+            starts: actions.iter().any(Action::is_start),
+            phase,
+            waiting,
+            position: course.position,
+            soak_end: course.soak_end,
+            afresh: standing.afresh,
+            failed,
+            answered,
+            opens,
+            now,
+        };
+        let (status, deadline) = status::report(&facts);
+        let missed = status.failed_revision.is_some() && !failed;
+        if missed && !standing.missed && acts(desired) {
+            return Err(Late);
+        }
+        let wake = self.wake(&tally, &actions, deadline, &course, &status);
+        actions.extend(notes.into_iter().map(Action::Publish));
+        actions.extend(event::steps(desired, &course.steps));
+        actions.extend(event::transitions(&observed.status, &status, &tally));
+        Ok(Plan {
+            actions,
+            status,
+            requeue: wake.after(now),
+        })
     }
-    actions.extend(notes.into_iter().map(Action::Publish));
-    actions.extend(event::transitions(&observed.status, &status, &tally));
-    Plan {
-        actions,
-        status,
-        requeue: wake.after(now),
+
+    /// When to look again though nothing changes.
+    fn wake(
+        &self,
+        tally: &Tally,
+        actions: &[Action],
+        deadline: Option<Timestamp>,
+        course: &Course,
+        status: &WindowsHostTaskStatus,
+    ) -> tally::Wake {
+        let mut wake = tally.wake;
+        if !self.observed.foreign.is_empty() {
+            // What is somebody else's carries no label of ours: no watch shows that it went.
+            wake.at(tally::later(self.now, CONFLICT));
+        }
+        let creates_revision = self.desired.mode != Mode::Daemon
+            && actions
+                .iter()
+                .any(|action| matches!(action, Action::CreateRevision(_)));
+        if creates_revision {
+            // The watches need not show it: a task without nodes has nothing else that would bring the next pass.
+            wake.at(tally::later(self.now, Duration::from_secs(1)));
+        }
+        let soak = course.soak_end.filter(|end| *end > self.now);
+        let window = status.next_window_time.as_ref().map(|time| time.0);
+        for time in [deadline, soak, window].into_iter().flatten() {
+            wake.at(time);
+        }
+        wake
     }
+}
+
+/// Whether the failure policy does more than to report.
+fn acts(desired: &Desired) -> bool {
+    desired
+        .failure_policy
+        .is_some_and(|policy| policy.action != FailureAction::Continue)
 }
 
 /// What keeps the operator from working on the task at all (true), or Kubernetes from starting its pods (false).

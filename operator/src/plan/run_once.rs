@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use hosttask_crds::Reason;
 use hosttask_crds::node::{LedgerEntry, LedgerState};
+use hosttask_crds::task::Waiting;
 use jiff::Timestamp;
 
+use super::course::{Course, Standing};
 use super::failure::{self, Verdict};
 use super::outcome::{announce, ended, failure, result};
 use super::phase::phase;
@@ -16,14 +18,15 @@ use crate::build;
 use crate::desired::Desired;
 use crate::observed::{JobView, NodeView, Observed, PodView};
 
-/// What one pass does for a RunOnce task. `finished`: the update revision was completed before.
+/// What one pass does for a RunOnce task.
 pub(super) fn decide(
     desired: &Desired,
     observed: &Observed,
     revisions: &Revisions,
-    finished: bool,
+    standing: Standing<'_>,
     now: Timestamp,
 ) -> Decision {
+    let finished = standing.finished;
     let mut walk = Walk {
         desired,
         observed,
@@ -90,7 +93,10 @@ pub(super) fn decide(
         actions,
         tally,
         phase,
-        held_by_budget: waiting > started,
+        waiting: (waiting > started).then_some(Waiting::Budget),
+        opens: None,
+        failed: false,
+        course: Course::default(),
         notes,
     }
 }
@@ -244,7 +250,9 @@ impl<'a> Walk<'a> {
         let Some((job, end)) = found else {
             return entry.cloned();
         };
-        let entry = result(self.desired, node, job, end);
+        let Some(entry) = result(self.desired, node, job, end, last) else {
+            return entry.cloned();
+        };
         self.found.actions.push(Action::RecordResult {
             node: node.name.clone(),
             entry: Box::new(entry.clone()),

@@ -7,7 +7,7 @@ use hosttask_crds::task::NodeFailure;
 use jiff::Timestamp;
 
 /// The longest list of failures in a status.
-const FAILURES: usize = 10;
+pub(crate) const FAILURES: usize = 10;
 /// The most nodes a message names.
 const NAMED: usize = 3;
 
@@ -43,8 +43,18 @@ pub(crate) struct Tally {
     pub(crate) not_before: Option<Timestamp>,
     /// Whether the update revision was rolled out completely before this pass.
     pub(crate) finished: bool,
-    /// What the rollout waits for, as `node (reason)`.
+    /// Nodes on which the check found nothing to do; none without a check.
+    pub(crate) compliant: Option<i32>,
+    /// Nodes on which the check found something to do that is left so; none without a check.
+    pub(crate) non_compliant: Option<i32>,
+    /// When the task was last due by its schedule.
+    pub(crate) last_tick: Option<Timestamp>,
+    /// When the task is due next by its schedule.
+    pub(crate) next_tick: Option<Timestamp>,
+    /// The first nodes that the rollout waits for, as `node (reason)`.
     waited: Vec<String>,
+    /// How many nodes it waits for.
+    waiting: usize,
     failures: Vec<(Timestamp, NodeFailure)>,
     /// When to look again.
     pub(crate) wake: Wake,
@@ -70,7 +80,10 @@ impl Wake {
 impl Tally {
     /// The rollout waits for this node.
     pub(crate) fn wait_for(&mut self, node: &str, reason: &str) {
-        self.waited.push(format!("{node} ({reason})"));
+        self.waiting += 1;
+        if self.waited.len() < NAMED {
+            self.waited.push(format!("{node} ({reason})"));
+        }
     }
 
     /// The update revision failed on a node, with a pod or attempt of `time`.
@@ -92,19 +105,23 @@ impl Tally {
 
     /// What the rollout waits for, in words: failed nodes first.
     pub(crate) fn waited(&self) -> Option<String> {
-        let mut names: Vec<String> = self
-            .failures()
-            .iter()
-            .map(|failure| format!("{} ({})", failure.node, failure.reason))
-            .collect();
-        let total = self.waited.len() + self.failures.len();
-        names.extend(self.waited.iter().cloned());
-        names.truncate(NAMED);
-        if total > NAMED {
-            names.push(format!("{} more", total - NAMED));
-        }
-        (!names.is_empty()).then(|| names.join(", "))
+        let total = self.waiting + self.failures.len();
+        blame(&self.failures(), &self.waited, total)
     }
+}
+
+/// Names three of `total` nodes: failed ones with their reason and exit code, then others.
+pub(crate) fn blame(failures: &[NodeFailure], others: &[String], total: usize) -> Option<String> {
+    let name = |failure: &NodeFailure| match failure.exit_code {
+        Some(code) => format!("{} ({}, exit code {code})", failure.node, failure.reason),
+        None => format!("{} ({})", failure.node, failure.reason),
+    };
+    let mut names: Vec<String> = failures.iter().take(NAMED).map(name).collect();
+    names.extend(others.iter().take(NAMED - names.len()).cloned());
+    if total > NAMED {
+        names.push(format!("{} more", total - NAMED));
+    }
+    (!names.is_empty()).then(|| names.join(", "))
 }
 
 /// `text`, cut to `limit` characters.

@@ -3,17 +3,17 @@
 //! Longer than 400 lines: one status has one author.
 
 mod condition;
+mod message;
 
-use std::time::Duration;
-
-use hosttask_crds::task::{Mode, Waiting, WaveStatus, WindowsHostTaskStatus};
+use hosttask_crds::label::DEFAULT_WAVE;
+use hosttask_crds::task::{Mode, NodeFailure, Waiting, WaveStatus, WindowsHostTaskStatus};
 use hosttask_crds::{ConditionType, Reason};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use crate::desired::Amount;
+use crate::desired::Desired;
 use crate::plan::needed;
-use crate::plan::tally::{Tally, cut, later, write_to};
+use crate::plan::tally::{FAILURES, Tally, cut, later};
 use crate::validate::Problem;
 use condition::{Conditions, find};
 pub(crate) use condition::{message, reason};
@@ -42,6 +42,22 @@ pub(crate) enum Phase {
     Stalled { reason: Reason, message: String },
     /// Nodes are on their way.
     Rolling,
+    /// Pods are handed over to the DaemonSets of other waves; it waits for this.
+    HandingOver(String),
+    /// Nothing is started for now, and it goes on by itself or once somebody approves.
+    Held {
+        reason: Reason,
+        waiting: Waiting,
+        message: String,
+    },
+    /// The update revision failed, and nothing is started until somebody changes something.
+    Failed { reason: Reason, message: String },
+    /// The update revision failed, and the stable one is being brought back.
+    RollingBack,
+    /// The update revision failed, and the stable one is back.
+    RolledBack,
+    /// All nodes but so many that `rollout.partition` holds back are at the update revision.
+    PartitionReached { held: i32 },
     /// The update revision is everywhere, and enough nodes are healthy.
     Complete(Reason),
     /// The rollout is over, and too few nodes are healthy.
@@ -51,16 +67,26 @@ pub(crate) enum Phase {
 /// What the status is made of.
 #[derive(Debug)]
 pub(crate) struct Facts<'a> {
-    pub(crate) generation: i64,
-    pub(crate) mode: Mode,
-    pub(crate) deadline: Duration,
-    pub(crate) min_healthy: Amount,
+    pub(crate) desired: &'a Desired,
     pub(crate) previous: &'a WindowsHostTaskStatus,
     pub(crate) update: &'a str,
     pub(crate) collision: i32,
     pub(crate) tally: &'a Tally,
     pub(crate) phase: Phase,
-    pub(crate) held_by_budget: bool,
+    /// What a rollout that goes on waits for.
+    pub(crate) waiting: Option<Waiting>,
+    /// The wave that is rolled out.
+    pub(crate) position: usize,
+    /// Until when that wave has to stay well.
+    pub(crate) soak_end: Option<Timestamp>,
+    /// Whether the rollout begins with this pass, for the first time or again.
+    pub(crate) afresh: bool,
+    /// Whether the update revision counts as failed.
+    pub(crate) failed: bool,
+    /// The value of the retry annotation that this pass answers.
+    pub(crate) answered: Option<&'a str>,
+    /// When the next maintenance window opens.
+    pub(crate) opens: Option<Timestamp>,
     /// Whether this pass starts something: then it is not stuck, however long it rested.
     pub(crate) starts: bool,
     pub(crate) now: Timestamp,
@@ -105,12 +131,11 @@ pub(crate) fn report(facts: &Facts<'_>) -> (WindowsHostTaskStatus, Option<Timest
     } = facts;
     // The API keeps whole seconds: what is written must equal what is read back.
     let now = Timestamp::from_second(facts.now.as_second()).unwrap_or(facts.now);
-    let fresh = previous.update_revision.as_deref() != Some(*update);
     let mut status = WindowsHostTaskStatus {
-        observed_generation: Some(facts.generation),
+        observed_generation: Some(facts.desired.generation),
         stable_revision: previous.stable_revision.clone(),
         update_revision: Some((*update).to_owned()),
-        failed_revision: previous.failed_revision.clone().filter(|_| !fresh),
+        failed_revision: facts.failed.then(|| (*update).to_owned()),
         collision_count: Some(facts.collision),
         desired_nodes: Some(tally.desired),
         updated_nodes: Some(tally.updated),
@@ -119,14 +144,21 @@ pub(crate) fn report(facts: &Facts<'_>) -> (WindowsHostTaskStatus, Option<Timest
         failed_nodes: Some(tally.failed),
         unreachable_nodes: Some(tally.unreachable),
         pending_nodes: Some(tally.pending),
+        compliant_nodes: tally.compliant,
+        non_compliant_nodes: tally.non_compliant,
+        last_schedule_time: tally.last_tick.map(Time),
+        next_schedule_time: tally.next_tick.map(Time),
         last_progress_time: previous.last_progress_time.clone(),
-        wave: wave(facts, fresh, now),
-        last_handled_retry: previous.last_handled_retry.clone(),
-        next_window_time: None,
-        failures: tally.failures(),
+        wave: wave(facts, now),
+        last_handled_retry: facts
+            .answered
+            .map(str::to_owned)
+            .or_else(|| previous.last_handled_retry.clone()),
+        next_window_time: next_window(facts),
+        failures: failures(facts),
         conditions: Vec::new(),
     };
-    if fresh || has_progress(facts, &status) {
+    if facts.afresh || has_progress(facts, &status) {
         status.last_progress_time = Some(Time(now));
     }
     let progress = status
@@ -135,9 +167,9 @@ pub(crate) fn report(facts: &Facts<'_>) -> (WindowsHostTaskStatus, Option<Timest
         .map_or(now, |time| time.0);
     let deadline = later(
         tally.not_before.map_or(progress, |time| time.max(progress)),
-        facts.deadline,
+        facts.desired.progress_deadline,
     );
-    let runs = facts.phase == Phase::Rolling && tally.base > 0;
+    let runs = is_moving(&facts.phase) && !rests(facts.waiting) && tally.base > 0;
     let exceeded = runs && !facts.starts && deadline <= facts.now;
     if exceeded {
         status.failed_revision = Some((*update).to_owned());
@@ -146,7 +178,7 @@ pub(crate) fn report(facts: &Facts<'_>) -> (WindowsHostTaskStatus, Option<Timest
         status.stable_revision = Some((*update).to_owned());
         status.failed_revision = None;
     }
-    status.conditions = conditions(facts, exceeded, now);
+    status.conditions = conditions(facts, &status.failures, exceeded, now);
     (status, (runs && deadline > facts.now).then_some(deadline))
 }
 
@@ -160,10 +192,12 @@ fn has_progress(facts: &Facts<'_>, next: &WindowsHostTaskStatus) -> bool {
             status.in_progress_nodes,
         )
     };
-    let held = reason(facts.previous, ConditionType::Ready).is_some_and(|reason| {
+    let was = reason(facts.previous, ConditionType::Ready);
+    let stood = was.is_some_and(|reason| {
         !matches!(
             reason,
             Reason::RollingOut
+                | Reason::RollingBack
                 | Reason::Degraded
                 | Reason::ProgressDeadlineExceeded
                 | Reason::RolloutComplete
@@ -172,39 +206,100 @@ fn has_progress(facts: &Facts<'_>, next: &WindowsHostTaskStatus) -> bool {
                 | Reason::NoMatchingNodes
         )
     });
-    let resumed = facts.phase == Phase::Rolling && held;
-    !facts.tally.finished && (resumed || counters(facts.previous) != counters(next))
+    let waited = facts.previous.wave.as_ref();
+    let stood = stood || rests(waited.and_then(|wave| wave.waiting));
+    let resumed = is_moving(&facts.phase) && !rests(facts.waiting) && stood;
+    let turned = facts.phase == Phase::RollingBack && facts.starts;
+    !facts.tally.finished && (resumed || turned || counters(facts.previous) != counters(next))
 }
 
-fn wave(facts: &Facts<'_>, fresh: bool, now: Timestamp) -> Option<WaveStatus> {
+/// Whether the progress deadline counts in this phase.
+fn is_moving(phase: &Phase) -> bool {
+    matches!(
+        phase,
+        Phase::Rolling | Phase::RollingBack | Phase::HandingOver(_)
+    )
+}
+
+/// Whether the progress deadline stands still while a rollout waits for this: it is no fault of the nodes.
+fn rests(waiting: Option<Waiting>) -> bool {
+    waiting.is_some_and(|waiting| waiting != Waiting::Budget)
+}
+
+/// The newest failures. Those that made the update revision fail stay, whatever became of their pods since.
+fn failures(facts: &Facts<'_>) -> Vec<NodeFailure> {
+    let mut failures = facts.tally.failures();
+    if facts.failed && !facts.afresh {
+        let known: Vec<_> = failures.iter().map(|it| it.node.clone()).collect();
+        let kept = facts
+            .previous
+            .failures
+            .iter()
+            .filter(|it| it.revision == facts.update && !known.contains(&it.node));
+        failures.extend(kept.cloned());
+        // The blame before anything that the stable revision fails at.
+        failures.sort_by_key(|it| it.revision != facts.update);
+        failures.truncate(FAILURES);
+    }
+    failures
+}
+
+fn next_window(facts: &Facts<'_>) -> Option<Time> {
+    let waits = matches!(
+        facts.phase,
+        Phase::Held {
+            waiting: Waiting::Window,
+            ..
+        }
+    );
+    facts.opens.filter(|_| waits).map(Time)
+}
+
+fn wave(facts: &Facts<'_>, now: Timestamp) -> Option<WaveStatus> {
     if facts.tally.finished || matches!(facts.phase, Phase::Complete(_)) {
         return None;
     }
+    let waves = &facts.desired.waves;
+    let name = waves
+        .get(facts.position)
+        .map_or(DEFAULT_WAVE, |wave| wave.name.as_str());
     let begun = facts
         .previous
         .wave
         .as_ref()
-        .filter(|_| !fresh)
+        .filter(|wave| !facts.afresh && wave.name == name)
         .and_then(|wave| wave.start_time.clone());
-    let begins = (facts.phase == Phase::Rolling).then_some(Time(now));
-    let waiting = match facts.phase {
+    let begins = matches!(facts.phase, Phase::Rolling).then_some(Time(now));
+    let waiting = match &facts.phase {
         Phase::Paused | Phase::Suspended => Some(Waiting::Paused),
-        Phase::Rolling => facts.held_by_budget.then_some(Waiting::Budget),
-        Phase::Stalled { .. } | Phase::Complete(_) | Phase::Degraded => None,
+        Phase::Held { waiting, .. } => Some(*waiting),
+        Phase::Rolling | Phase::RollingBack => facts.waiting,
+        Phase::HandingOver(_)
+        | Phase::Failed { .. }
+        | Phase::RolledBack
+        | Phase::PartitionReached { .. }
+        | Phase::Stalled { .. }
+        | Phase::Complete(_)
+        | Phase::Degraded => None,
     };
     Some(WaveStatus {
-        name: "default".to_owned(),
-        index: 0,
-        total: 1,
+        name: name.to_owned(),
+        index: i32::try_from(facts.position).unwrap_or(i32::MAX),
+        total: i32::try_from(waves.len()).unwrap_or(i32::MAX),
         start_time: begun.or(begins),
-        soak_end_time: None,
+        soak_end_time: facts.soak_end.map(Time),
         waiting,
     })
 }
 
-fn conditions(facts: &Facts<'_>, exceeded: bool, now: Timestamp) -> Vec<Condition> {
-    let counts = counts(facts);
-    let mut set = Conditions::new(&facts.previous.conditions, facts.generation, now);
+fn conditions(
+    facts: &Facts<'_>,
+    failures: &[NodeFailure],
+    exceeded: bool,
+    now: Timestamp,
+) -> Vec<Condition> {
+    let counts = message::counts(facts, failures);
+    let mut set = Conditions::new(&facts.previous.conditions, facts.desired.generation, now);
     match &facts.phase {
         Phase::Suspended => set.ready(
             "Unknown",
@@ -213,11 +308,44 @@ fn conditions(facts: &Facts<'_>, exceeded: bool, now: Timestamp) -> Vec<Conditio
         ),
         Phase::Paused => set.ready("Unknown", Reason::Paused, &format!("paused; {counts}")),
         Phase::Stalled { reason, message } => set.stalled(*reason, message),
-        Phase::Rolling if exceeded => {
-            let message = format!("no progress for {} s; {counts}", facts.deadline.as_secs());
+        Phase::Rolling | Phase::RollingBack | Phase::HandingOver(_) if exceeded => {
+            let message = format!(
+                "no progress for {} s; {counts}",
+                facts.desired.progress_deadline.as_secs()
+            );
             set.stalled(Reason::ProgressDeadlineExceeded, &message);
         }
         Phase::Rolling => set.rolling(Reason::RollingOut, &counts),
+        Phase::HandingOver(what) => set.rolling(
+            Reason::RollingOut,
+            &format!(
+                "pods are given to other waves without a restart, waiting for {what}; {counts}"
+            ),
+        ),
+        Phase::Held {
+            reason: reason @ Reason::AwaitingApproval,
+            message,
+            ..
+        } => set.ready("Unknown", *reason, &format!("{message}; {counts}")),
+        Phase::Held {
+            reason, message, ..
+        } => set.rolling(*reason, &format!("{message}; {counts}")),
+        Phase::Failed { reason, message } => {
+            set.stalled(*reason, &format!("{message}; {counts}"));
+        }
+        Phase::RollingBack => set.rolling(
+            Reason::RollingBack,
+            &format!("the stable revision is brought back; {counts}"),
+        ),
+        Phase::RolledBack => set.stalled(
+            Reason::RolledBack,
+            &format!("the stable revision is back; {counts}"),
+        ),
+        Phase::PartitionReached { held } => set.ready(
+            "True",
+            Reason::PartitionReached,
+            &format!("{counts}; {held} held back by rollout.partition"),
+        ),
         Phase::Complete(Reason::NoMatchingNodes) => {
             set.ready(
                 "True",
@@ -227,7 +355,7 @@ fn conditions(facts: &Facts<'_>, exceeded: bool, now: Timestamp) -> Vec<Conditio
         }
         Phase::Complete(reason) => set.ready("True", *reason, &counts),
         Phase::Degraded => {
-            let needed = needed(facts.min_healthy, facts.tally.base);
+            let needed = needed(facts.desired.min_healthy, facts.tally.base);
             set.stalled(
                 Reason::Degraded,
                 &format!("healthy nodes needed: {needed}; {counts}"),
@@ -241,6 +369,12 @@ fn conditions(facts: &Facts<'_>, exceeded: bool, now: Timestamp) -> Vec<Conditio
         | Phase::Suspended
         | Phase::Paused
         | Phase::Rolling
+        | Phase::HandingOver(_)
+        | Phase::Held { .. }
+        | Phase::Failed { .. }
+        | Phase::RollingBack
+        | Phase::RolledBack
+        | Phase::PartitionReached { .. }
         | Phase::Complete(_)
         | Phase::Degraded => None,
     };
@@ -259,14 +393,14 @@ fn conditions(facts: &Facts<'_>, exceeded: bool, now: Timestamp) -> Vec<Conditio
 fn healthy(facts: &Facts<'_>, set: &mut Conditions<'_>) {
     let tally = facts.tally;
     let of = tally.base + tally.cordoned;
-    let needed = needed(facts.min_healthy, of);
-    let (enough, text) = match facts.mode {
+    let needed = needed(facts.desired.min_healthy, of);
+    let (enough, text) = match facts.desired.mode {
         Mode::Daemon => (
             tally.healthy >= needed,
             format!("{}/{of} reachable nodes healthy", tally.healthy),
         ),
         // A node that has not run the program yet is not ill.
-        Mode::RunOnce => (
+        Mode::RunOnce | Mode::Scheduled => (
             of - tally.failed >= needed,
             format!("{}/{of} reachable nodes failed", tally.failed),
         ),
@@ -280,32 +414,6 @@ fn healthy(facts: &Facts<'_>, set: &mut Conditions<'_>) {
             Reason::NodesUnhealthy,
             &format!("{text}, {needed} needed"),
         );
-    }
-}
-
-fn counts(facts: &Facts<'_>) -> String {
-    let tally = facts.tally;
-    let (verb, good) = match facts.mode {
-        Mode::Daemon => ("updated", "healthy"),
-        Mode::RunOnce => ("finished", "succeeded"),
-    };
-    let mut text = format!(
-        "{}/{} nodes {verb}, {} {good}",
-        tally.updated, tally.desired, tally.healthy
-    );
-    for (count, what) in [
-        (tally.failed, "failed"),
-        (tally.unreachable, "unreachable"),
-        (tally.cordoned, "cordoned"),
-    ] {
-        if count > 0 {
-            write_to(&mut text, format_args!(", {count} {what}"));
-        }
-    }
-    match (&facts.phase, tally.waited()) {
-        (Phase::Complete(_), _) | (_, None) => text,
-        (Phase::Degraded, Some(nodes)) => format!("{text}: {nodes}"),
-        (_, Some(nodes)) => format!("{text}; waiting for {nodes}"),
     }
 }
 
@@ -338,13 +446,6 @@ pub(crate) fn invalid(
         .iter()
         .min_by_key(weight)
         .map_or(Reason::InvalidSpec, |problem| problem.reason);
-    let texts: Vec<String> = problems
-        .iter()
-        .map(|problem| match &problem.value {
-            Some(value) => format!("{}: {value}: {}", problem.field, problem.message),
-            None => format!("{}: {}", problem.field, problem.message),
-        })
-        .collect();
     status.observed_generation = Some(generation);
     for counter in [
         &mut status.collision_count,
@@ -358,7 +459,14 @@ pub(crate) fn invalid(
     ] {
         counter.get_or_insert(0);
     }
-    reject(&mut status, reason, &cut(&texts.join("; "), MESSAGE), now);
+    let text = message::problems(problems);
+    let summary = message::summary(problems, reason);
+    reject(
+        &mut status,
+        reason,
+        (&cut(&summary, MESSAGE), &cut(&text, MESSAGE)),
+        now,
+    );
     status
 }
 
@@ -386,15 +494,17 @@ pub fn rejected(
         }
         return status;
     }
-    reject(&mut status, rejection.reason, &text, now);
+    reject(&mut status, rejection.reason, (&text, &text), now);
     status
 }
 
-fn reject(status: &mut WindowsHostTaskStatus, reason: Reason, text: &str, now: Timestamp) {
+/// `texts`: the summary for Ready and Stalled, and all there is to say.
+fn reject(status: &mut WindowsHostTaskStatus, reason: Reason, texts: (&str, &str), now: Timestamp) {
+    let (summary, text) = texts;
     let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
     let previous = std::mem::take(&mut status.conditions);
     let mut set = Conditions::new(&previous, status.observed_generation.unwrap_or(-1), now);
-    set.stalled(reason, text);
+    set.stalled(reason, summary);
     set.keep(ConditionType::Healthy);
     if is_invalid(reason) {
         set.set(ConditionType::Validated, "False", reason, text);

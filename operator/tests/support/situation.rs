@@ -3,11 +3,19 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use hosttask_crds::label::DEFAULT_WAVE;
 use hosttask_crds::node::{LedgerEntry, LedgerState};
-use hosttask_crds::task::{Mode, NodeFailure, WaveStatus, WindowsHostTaskStatus};
-use hosttask_operator::desired::{Amount, Desired};
+use hosttask_crds::task::{
+    Approval, ConditionStatus, FailureAction, Mode, NodeFailure, Waiting, WaveStatus,
+    WindowsHostTaskStatus,
+};
+use hosttask_operator::desired::{
+    Amount, Desired, FailurePolicy, NodeCondition, Operator, Requirement, TopologyOrder, Wave,
+    Window,
+};
 use hosttask_operator::observed::{
-    DaemonSetState, ForeignSet, JobView, NodeView, Observed, PodView, RevisionView,
+    ConditionView, DaemonSetState, DependencyView, ForeignSet, Grants, JobView, NodeView, Observed,
+    PodView, Requests, RevisionView,
 };
 use hosttask_operator::{build, revision};
 use jiff::Timestamp;
@@ -31,8 +39,20 @@ pub(crate) struct Situation {
     /// Nodes that placement does not select.
     #[serde(default)]
     left: Vec<Node>,
-    /// The revision of the DaemonSet's template.
+    /// The revision of the DaemonSet's template, where there are no waves.
     daemon_set: Option<String>,
+    /// The revisions of the DaemonSets' templates, by wave.
+    #[serde(default)]
+    daemon_sets: BTreeMap<String, String>,
+    /// Waves whose DaemonSet is of a former division of the fleet.
+    #[serde(default)]
+    former: Vec<String>,
+    #[serde(default)]
+    requests: Requests,
+    #[serde(default)]
+    dependencies: Vec<DependencyView>,
+    #[serde(default)]
+    grants: Grants,
     #[serde(default)]
     unsettled: bool,
     #[serde(default)]
@@ -74,6 +94,52 @@ struct Spec {
     leave_cordoned: bool,
     #[serde(default = "one")]
     generation: i64,
+    #[serde(default)]
+    waves: Vec<WaveSpec>,
+    failure_policy: Option<Policy>,
+    partition: Option<i32>,
+    partition_percent: Option<i32>,
+    /// Labels that order the nodes; one that ends with `!` is sequential.
+    #[serde(default)]
+    order: Vec<String>,
+    approved_wave: Option<String>,
+    unreachable_after_seconds: Option<u64>,
+    max_unreachable: Option<i32>,
+    max_unreachable_percent: Option<i32>,
+    #[serde(default)]
+    windows: Vec<WindowSpec>,
+    /// Node conditions that must be True.
+    #[serde(default)]
+    node_conditions: Vec<String>,
+    #[serde(default)]
+    depends_on: Vec<String>,
+}
+
+/// A wave in few words; `default` is added after the last. Nodes name their wave themselves.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct WaveSpec {
+    name: String,
+    max_unavailable: Option<i32>,
+    #[serde(default)]
+    soak_seconds: u64,
+    #[serde(default)]
+    manual: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Policy {
+    max_failed: Option<i32>,
+    max_failed_percent: Option<i32>,
+    action: FailureAction,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct WindowSpec {
+    schedule: String,
+    minutes: u64,
 }
 
 fn one() -> i64 {
@@ -98,6 +164,13 @@ struct Node {
     changed: Timestamp,
     #[serde(default)]
     cordoned: bool,
+    /// Its wave, where there are waves and it is not the default one.
+    wave: Option<String>,
+    /// Its values of the labels of `order`.
+    #[serde(default)]
+    topology: Vec<Option<String>>,
+    #[serde(default)]
+    conditions: Vec<ConditionView>,
 }
 
 /// The status before, in few words.
@@ -120,6 +193,14 @@ struct Previous {
     counters: [i32; 4],
     #[serde(default)]
     failed_nodes: Vec<String>,
+    /// The wave; without it `default`.
+    wave: Option<String>,
+    soak_end: Option<Timestamp>,
+    /// Whether the update revision is latched as failed.
+    #[serde(default)]
+    failed: bool,
+    handled_retry: Option<String>,
+    waiting: Option<Waiting>,
 }
 
 #[derive(Deserialize)]
@@ -172,6 +253,7 @@ impl Situation {
             desired.job.success.clone_from(codes);
         }
         desired.min_ready = Duration::from_secs(spec.min_ready_seconds.unwrap_or(0));
+        spec.rollout(&mut desired);
         desired
     }
 
@@ -202,24 +284,12 @@ impl Situation {
             owner: owner.clone(),
         });
         let foreign: Vec<_> = foreign.collect();
-        let daemon_set = match &self.daemon_set {
-            None => None,
-            Some(_) if !foreign.is_empty() => None,
-            Some(content) => {
-                let applied =
-                    build::daemon_set(&desired, 0, &task::content(content), &name(content));
-                Some(DaemonSetState {
-                    name: "agent".into(),
-                    uid: "ds".into(),
-                    applied: build::applied(&applied).to_owned(),
-                    revision: name(content),
-                    settled: !self.unsettled,
-                    deleting: self.deleting,
-                    wave: "default".into(),
-                    layout: revision::layout(&desired.waves),
-                })
-            }
-        };
+        let daemon_sets = self.daemon_sets(&desired);
+        let nodes: BTreeMap<&str, String> = self
+            .nodes
+            .iter()
+            .filter_map(|node| Some((node.name.as_str(), node.wave.clone()?)))
+            .collect();
         let stable = self
             .previous
             .as_ref()
@@ -230,11 +300,16 @@ impl Situation {
                 .as_ref()
                 .map_or_else(WindowsHostTaskStatus::default, Previous::status),
             created: start(),
-            nodes: self.nodes.iter().map(Node::view).collect(),
-            left: self.left.iter().map(Node::view).collect(),
-            daemon_sets: daemon_set.into_iter().collect(),
+            nodes: self.nodes.iter().map(|node| node.view(&desired)).collect(),
+            left: self.left.iter().map(|node| node.view(&desired)).collect(),
+            daemon_sets,
             foreign,
-            pods: self.pods.iter().cloned().map(complete_pod).collect(),
+            pods: self
+                .pods
+                .iter()
+                .cloned()
+                .map(|pod| complete_pod(pod, &nodes))
+                .collect(),
             jobs: self.jobs.iter().cloned().map(complete_job).collect(),
             ledger: self
                 .ledger
@@ -245,7 +320,125 @@ impl Situation {
             stable_content: stable.map(|content| task::content(content)),
             pod_security: self.pod_security.clone(),
             failed_create: self.failed_create.clone(),
-            ..Observed::default()
+            requests: self.requests.clone(),
+            dependencies: self.dependencies.clone(),
+            grants: self.grants.clone(),
+        }
+    }
+}
+
+impl Situation {
+    fn daemon_sets(&self, desired: &Desired) -> Vec<DaemonSetState> {
+        let single = self
+            .daemon_set
+            .iter()
+            .map(|content| (DEFAULT_WAVE, content));
+        let several = self
+            .daemon_sets
+            .iter()
+            .map(|(wave, content)| (wave.as_str(), content));
+        let state = |(wave, content): (&str, &String)| {
+            let position = desired.waves.iter().position(|it| it.name == wave);
+            let applied = build::daemon_set(
+                desired,
+                position.unwrap_or_default(),
+                &task::content(content),
+                &name(content),
+            );
+            let former = self.former.iter().any(|it| it == wave);
+            DaemonSetState {
+                name: revision::daemon_set_name("agent", wave),
+                uid: format!("ds-{wave}"),
+                applied: build::applied(&applied).to_owned(),
+                revision: name(content),
+                settled: !self.unsettled,
+                deleting: self.deleting,
+                wave: wave.to_owned(),
+                layout: if former {
+                    "former".into()
+                } else {
+                    revision::layout(&desired.waves)
+                },
+            }
+        };
+        single.chain(several).map(state).collect()
+    }
+}
+
+impl Spec {
+    /// What the rollout is to do.
+    fn rollout(&self, desired: &mut Desired) {
+        let mut waves: Vec<Wave> = self.waves.iter().map(WaveSpec::wave).collect();
+        waves.push(Wave::rest());
+        desired.waves = waves;
+        desired.failure_policy = self.failure_policy.as_ref().map(Policy::policy);
+        let percent = self.partition_percent.map(Amount::Percent);
+        desired.partition = self.partition.map(Amount::Count).or(percent);
+        desired.order = self
+            .order
+            .iter()
+            .map(|key| TopologyOrder {
+                key: key.trim_end_matches('!').to_owned(),
+                sequential: key.ends_with('!'),
+            })
+            .collect();
+        desired.approved_wave.clone_from(&self.approved_wave);
+        if let Some(seconds) = self.unreachable_after_seconds {
+            desired.unreachable_after = Duration::from_secs(seconds);
+        }
+        let percent = self.max_unreachable_percent.map(Amount::Percent);
+        desired.max_unreachable = self.max_unreachable.map(Amount::Count).or(percent);
+        desired.windows = self
+            .windows
+            .iter()
+            .map(|window| Window {
+                schedule: window.schedule.clone(),
+                duration: Duration::from_mins(window.minutes),
+                time_zone: "UTC".into(),
+            })
+            .collect();
+        desired.node_conditions = self
+            .node_conditions
+            .iter()
+            .map(|kind| NodeCondition {
+                kind: kind.clone(),
+                status: ConditionStatus::True,
+            })
+            .collect();
+        desired.depends_on.clone_from(&self.depends_on);
+    }
+}
+
+impl WaveSpec {
+    fn wave(&self) -> Wave {
+        Wave {
+            name: self.name.clone(),
+            requirements: vec![Requirement {
+                key: "wave".into(),
+                operator: Operator::In,
+                values: vec![self.name.clone()],
+            }],
+            max_unavailable: self.max_unavailable.map(Amount::Count),
+            soak: Duration::from_secs(self.soak_seconds),
+            approval: if self.manual {
+                Approval::Manual
+            } else {
+                Approval::Auto
+            },
+        }
+    }
+}
+
+impl Policy {
+    fn policy(&self) -> FailurePolicy {
+        let percent = self.max_failed_percent.map(Amount::Percent);
+        FailurePolicy {
+            max_failed: self
+                .max_failed
+                .map(Amount::Count)
+                .or(percent)
+                .unwrap_or(Amount::Count(1)),
+            action: self.action,
         }
     }
 }
@@ -256,8 +449,15 @@ pub(crate) fn name(content: &str) -> String {
 }
 
 impl Node {
-    fn view(&self) -> NodeView {
+    fn view(&self, desired: &Desired) -> NodeView {
+        let position = desired
+            .waves
+            .iter()
+            .position(|it| Some(&it.name) == self.wave.as_ref());
         NodeView {
+            wave: position.unwrap_or(desired.waves.len() - 1),
+            topology: self.topology.clone(),
+            conditions: self.conditions.clone(),
             name: self.name.clone(),
             uid: format!("uid-{}", self.name),
             ready: self.ready,
@@ -265,7 +465,6 @@ impl Node {
             unschedulable: self.cordoned,
             system_uuid: format!("machine-{}", self.name),
             boot_id: "boot-1".into(),
-            ..NodeView::default()
         }
     }
 }
@@ -275,8 +474,14 @@ impl Previous {
         let kinds: &[(&str, &str)] = match task::by_table(&self.reason) {
             "Current" => &[("Ready", "True")],
             "Failed" => &[("Ready", "False"), ("Stalled", "True")],
-            _ if self.reason == "RollingOut" => &[("Ready", "False"), ("Reconciling", "True")],
-            _ => &[("Ready", "Unknown")],
+            _ if matches!(
+                self.reason.as_str(),
+                "Paused" | "Suspended" | "Pending" | "AwaitingApproval"
+            ) =>
+            {
+                &[("Ready", "Unknown")]
+            }
+            _ => &[("Ready", "False"), ("Reconciling", "True")],
         };
         let condition = |(kind, status): &(&str, &str)| Condition {
             type_: (*kind).to_owned(),
@@ -297,11 +502,15 @@ impl Previous {
             in_progress_nodes: Some(in_progress),
             last_progress_time: Some(Time(self.since)),
             wave: (!self.finished).then(|| WaveStatus {
-                name: "default".into(),
+                name: self.wave.clone().unwrap_or_else(|| DEFAULT_WAVE.to_owned()),
                 total: 1,
                 start_time: Some(Time(self.since)),
+                soak_end_time: self.soak_end.map(Time),
+                waiting: self.waiting,
                 ..WaveStatus::default()
             }),
+            failed_revision: self.failed.then(|| name(&self.update)),
+            last_handled_retry: self.handled_retry.clone(),
             failures: self
                 .failed_nodes
                 .iter()
@@ -332,11 +541,19 @@ impl Recorded {
             completion_time: Some(Time(self.completed)),
             next_retry_time: self.next_retry_time.map(Time),
             boot_id: None,
+            earlier_attempts: None,
+            scheduled_time: None,
+            survives_reimage: None,
         }
     }
 }
 
-fn complete_pod(mut pod: PodView) -> PodView {
+/// A pod is in the wave of its node, unless it says otherwise.
+fn complete_pod(mut pod: PodView, waves: &BTreeMap<&str, String>) -> PodView {
+    if pod.wave.is_empty() {
+        let wave = waves.get(pod.node.as_str());
+        pod.wave = wave.cloned().unwrap_or_else(|| DEFAULT_WAVE.to_owned());
+    }
     pod.name = format!("agent-{}{}", pod.node, pod.name);
     pod.uid = format!("uid-{}", pod.name);
     pod.resource_version = "1".into();

@@ -65,7 +65,9 @@ pub(crate) fn desired(mode: Mode, text: &str) -> Desired {
             retry_limit: 3,
             retry_initial: Duration::from_mins(5),
             retry_max: Duration::from_hours(24),
+            ..JobPolicy::default()
         },
+        schedule: None,
         node_conditions: Vec::new(),
         waves: vec![Wave::rest()],
         partition: None,
@@ -108,11 +110,26 @@ pub(crate) fn kstatus(status: &WindowsHostTaskStatus, generation: i64) -> &'stat
 /// What kstatus ought to read, by the documented table from the reason of Ready.
 pub(crate) fn by_table(reason: &str) -> &'static str {
     match reason {
-        "RolloutComplete" | "AllNodesSucceeded" | "EnoughNodesSucceeded" | "NoMatchingNodes" => {
-            "Current"
-        }
-        "RollingOut" | "Paused" | "Suspended" | "Pending" => "InProgress",
+        "RolloutComplete"
+        | "AllNodesSucceeded"
+        | "EnoughNodesSucceeded"
+        | "NoMatchingNodes"
+        | "PartitionReached"
+        | "Scheduled" => "Current",
+        "RollingOut"
+        | "Paused"
+        | "Suspended"
+        | "Pending"
+        | "Soaking"
+        | "AwaitingApproval"
+        | "WaitingForWindow"
+        | "WaitingForDependency"
+        | "TooManyUnreachable"
+        | "RollingBack" => "InProgress",
         "Degraded"
+        | "FailureThresholdExceeded"
+        | "RolledBack"
+        | "DependencyCycle"
         | "ProgressDeadlineExceeded"
         | "InvalidSpec"
         | "ChildRejected"

@@ -1,0 +1,137 @@
+//! `order`: which node of a wave goes first, which have to wait for their group, and which `partition` holds back. Pure.
+
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+
+use super::budget;
+use crate::desired::{Amount, Desired};
+use crate::observed::NodeView;
+
+/// The place of a node in its wave: by the labels of `rollout.order`, a node without the label last, then by
+/// [`budget::place`].
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Rank<'a> {
+    topology: &'a [Option<String>],
+    place: [u8; 32],
+}
+
+impl<'a> Rank<'a> {
+    /// The rank of a node in the rollout of a revision.
+    pub(super) fn of(node: &'a NodeView, revision: &str) -> Self {
+        Self {
+            topology: &node.topology,
+            place: budget::place(&node.uid, revision),
+        }
+    }
+}
+
+impl Ord for Rank<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        compare(self.topology, other.topology).then_with(|| self.place.cmp(&other.place))
+    }
+}
+
+impl PartialOrd for Rank<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// The first group of a wave that is not done, where groups follow one another.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct FirstGroup<'a>(Option<&'a [Option<String>]>);
+
+impl<'a> FirstGroup<'a> {
+    /// This node is pending or in progress.
+    pub(super) fn meet(&mut self, desired: &Desired, node: &'a NodeView) {
+        let group = group(desired, node);
+        if self.0.is_none_or(|first| compare(group, first).is_lt()) {
+            self.0 = Some(group);
+        }
+    }
+
+    /// Whether the node's group may start.
+    pub(super) fn admits(&self, desired: &Desired, node: &NodeView) -> bool {
+        self.0
+            .is_none_or(|first| compare(group(desired, node), first).is_le())
+    }
+}
+
+/// The values that name the group of a node: those up to the last sequential label, none where no label is sequential.
+fn group<'a>(desired: &Desired, node: &'a NodeView) -> &'a [Option<String>] {
+    let length = desired
+        .order
+        .iter()
+        .rposition(|order| order.sequential)
+        .map_or(0, |last| last + 1);
+    node.topology
+        .get(..length.min(node.topology.len()))
+        .unwrap_or_default()
+}
+
+/// Alphabetical; an absent value is last.
+fn compare(one: &[Option<String>], other: &[Option<String>]) -> Ordering {
+    let key = |value: &Option<String>| value.is_none();
+    for (one, other) in one.iter().zip(other) {
+        let order = key(one).cmp(&key(other)).then_with(|| one.cmp(other));
+        if order.is_ne() {
+            return order;
+        }
+    }
+    Ordering::Equal
+}
+
+/// How many of `base` nodes `partition` holds back: a percentage is rounded up.
+pub(super) fn held(partition: Amount, base: i32) -> usize {
+    usize::try_from(budget::needed(partition, base).min(base)).unwrap_or(0)
+}
+
+/// The names of the last `count` of `members`, in the order of the rollout of a revision.
+pub(super) fn last<'a>(
+    members: &mut [&'a NodeView],
+    count: usize,
+    revision: &str,
+) -> BTreeSet<&'a str> {
+    members.sort_by_cached_key(|node| Rank::of(node, revision));
+    members
+        .iter()
+        .rev()
+        .take(count)
+        .map(|node| node.name.as_str())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(zones: &[Option<&str>]) -> Vec<Option<String>> {
+        zones.iter().map(|zone| zone.map(str::to_owned)).collect()
+    }
+
+    #[test]
+    fn nodes_without_the_label_are_last() {
+        let mut zones = vec![
+            values(&[None]),
+            values(&[Some("b")]),
+            values(&[Some("a")]),
+            values(&[Some("")]),
+        ];
+        zones.sort_by(|one, other| compare(one, other));
+        let sorted: Vec<_> = zones.iter().map(|zone| zone[0].as_deref()).collect();
+        assert_eq!(sorted, [Some(""), Some("a"), Some("b"), None]);
+    }
+
+    #[test]
+    fn a_partition_holds_a_rounded_up_share_and_never_more_than_all() {
+        assert_eq!(
+            [
+                held(Amount::Percent(50), 5),
+                held(Amount::Percent(1), 5),
+                held(Amount::Count(9), 5),
+                held(Amount::Count(2), 5)
+            ],
+            [3, 1, 5, 2]
+        );
+    }
+}

@@ -12,6 +12,12 @@ pub const TASK_UID: &str = "hosttask.dev/task-uid";
 pub const REVISION: &str = "hosttask.dev/revision";
 /// Label on Jobs and their pods: which attempt on the node it is, counted from 1.
 pub const ATTEMPT: &str = "hosttask.dev/attempt";
+/// Label on the Jobs, and their pods, that run `job.check` in place of the program. Its value is [`STEP_CHECK`].
+pub const STEP: &str = "hosttask.dev/step";
+/// The value of [`STEP`].
+pub const STEP_CHECK: &str = "check";
+/// Label on the Jobs, and their pods, of a Scheduled task: the time they are for, in seconds since 1970.
+pub const TICK: &str = "hosttask.dev/tick";
 /// Annotation on Jobs and their pods: the node it is for. (Node names can be longer than a label value.)
 pub const NODE: &str = "hosttask.dev/node";
 /// Annotation on Jobs: the machine it is for, as `NODE-UID/SYSTEM-UUID`. Another value means another or a re-imaged machine.

@@ -93,9 +93,17 @@ pub struct LedgerEntry {
     pub revision: String,
     /// How it ended.
     pub state: LedgerState,
-    /// How many times it was tried.
+    /// How many times it was tried at this revision (Scheduled: at this time of the schedule).
     #[schemars(range(min = 0, max = 2_147_483_647))]
     pub attempts: i32,
+    /// How many of the attempts belong to earlier runs, before the node rebooted or `job.checkOnly` was lifted. They do not
+    /// count against `job.retry.limit`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 2_147_483_647))]
+    pub earlier_attempts: Option<i32>,
+    /// The time of the schedule that it ran for (Scheduled).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduled_time: Option<Time>,
     /// The exit code of the program, where it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = i32::MIN, max = i32::MAX))]
@@ -117,14 +125,19 @@ pub struct LedgerEntry {
     /// When it is tried again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_retry_time: Option<Time>,
-    /// The boot in which the program asked for a reboot; while the node is still in it, the reboot is outstanding.
+    /// The boot of the node when its program ended. While the node is still in it, a reboot that the program asked for is
+    /// outstanding.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub boot_id: Option<String>,
+    /// Whether the entry still counts when the machine behind the node is another one, or was installed anew: `job.rerunOn`
+    /// of the task had no `NodeReimage` when the program ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub survives_reimage: Option<bool>,
 }
 
 /// How it ended. Failed: with `nextRetryTime` it is tried again. `RebootPending`: with a reboot-required code, and the node
-/// has not rebooted since.
+/// has not rebooted since. `NonCompliant`: `job.check` found something to do, and `job.checkOnly` left it so.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LedgerState {
     /// It ended with a success code.
@@ -133,4 +146,6 @@ pub enum LedgerState {
     Failed,
     /// It ended with a reboot-required code and the node has not rebooted since.
     RebootPending,
+    /// The check found something to do, and `job.checkOnly` left it so.
+    NonCompliant,
 }

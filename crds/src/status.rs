@@ -62,6 +62,20 @@ pub struct WindowsHostTaskStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 2_147_483_647))]
     pub pending_nodes: Option<i32>,
+    /// Nodes on which `job.check` found that there is nothing to do. Present with `job.check` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 2_147_483_647))]
+    pub compliant_nodes: Option<i32>,
+    /// Nodes on which `job.check` found something to do, and `job.checkOnly` left it so. Present with `job.check` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 2_147_483_647))]
+    pub non_compliant_nodes: Option<i32>,
+    /// When the task was last due (Scheduled).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_schedule_time: Option<Time>,
+    /// When the task is due next (Scheduled).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_schedule_time: Option<Time>,
     /// When a node last changed its state in this rollout. The progress deadline counts from here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_progress_time: Option<Time>,

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 pub use crate::status::{NodeFailure, Waiting, WaveStatus, WindowsHostTaskStatus};
 use crate::template::Template;
 
-/// A `WindowsHostTask` runs a HostProcess container on every selected Windows node: as a service (Daemon) or once
-/// (RunOnce). The operator creates the DaemonSet or the Jobs, replaces pods node by node within the budget, and
+/// A `WindowsHostTask` runs a HostProcess container on every selected Windows node: as a service (Daemon), once
+/// (RunOnce) or again and again (Scheduled). The operator creates the DaemonSet or the Jobs, replaces pods node by node within the budget, and
 /// reports per node what happened.
 #[expect(
     clippy::duplicated_attributes,
@@ -95,7 +95,8 @@ use crate::template::Template;
 )]
 pub struct WindowsHostTaskSpec {
     /// How the program runs on a node. Daemon: as long as the node exists (a DaemonSet). RunOnce: to its end, once per
-    /// node and revision (a Job per node). Immutable: delete the task and create it again to change the mode.
+    /// node and revision (a Job per node). Scheduled: to its end, on every node each time `schedule` is due (a Job per node
+    /// and time). Immutable: delete the task and create it again to change the mode.
     pub mode: Mode,
 
     /// Do nothing on any node, only report. Running pods and Jobs are left alone. Default false.
@@ -117,8 +118,8 @@ pub struct WindowsHostTaskSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inputs: Option<Inputs>,
 
-    /// Tasks of this namespace that must be healthy (Daemon) or done (RunOnce) on a node, at their current revision, before
-    /// this task starts there.
+    /// Tasks of this namespace that must be healthy (Daemon) or done (RunOnce, Scheduled) on a node, at their current
+    /// revision, before this task starts there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub depends_on: Vec<Dependency>,
 
@@ -130,7 +131,11 @@ pub struct WindowsHostTaskSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<Health>,
 
-    /// How the per-node Jobs run. Only with mode RunOnce.
+    /// When the program runs. With mode Scheduled, and only there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Schedule>,
+
+    /// How the per-node Jobs run. Only with mode RunOnce and Scheduled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<Job>,
 }
@@ -144,6 +149,8 @@ pub enum Mode {
     Daemon,
     /// To its end, once per node and revision.
     RunOnce,
+    /// To its end, on every node at each time of a schedule.
+    Scheduled,
 }
 
 /// The Windows account of the containers: exactly one of `account` and `localGroup`.
@@ -471,7 +478,33 @@ pub enum ConditionStatus {
     Unknown,
 }
 
-/// How the per-node Jobs of a RunOnce task run.
+/// When a Scheduled task runs on its nodes.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Schedule {
+    /// When the program is due, as five cron fields: minute, hour, day of month, month, day of week. The first run is at the
+    /// first such time after the task was created. Of several times that were missed only the last is made up for.
+    #[schemars(length(min = 9, max = 100))]
+    pub cron: String,
+    /// The IANA time zone of `cron`, such as `Europe/Berlin`. Default `Etc/UTC`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub time_zone: Option<String>,
+    /// How long after it was due the program may still be started on a node, in seconds. Default: until it is due again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 604_800))]
+    pub starting_deadline_seconds: Option<i32>,
+    /// What happens on a node where the program still runs when it is due again. Forbid: nothing, that run is left out.
+    /// Replace: the running Job is deleted, and the program started anew. Default Forbid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency_policy: Option<ConcurrencyPolicy>,
+    /// Over how many seconds the nodes are spread: each starts later by a time of its own, always the same. Default 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 86_400))]
+    pub jitter_seconds: Option<i32>,
+}
+
+/// How the per-node Jobs of a task run.
 #[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Job {
@@ -490,6 +523,31 @@ pub struct Job {
     /// How a failed node is tried again. Other nodes go on meanwhile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
+    /// A test that runs on a node first. Where it ends with 0 the node is compliant: it is done, and the program does not run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<Check>,
+    /// Only check: the program runs nowhere, the status counts compliant and non-compliant nodes. Default false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check_only: Option<bool>,
+    /// What makes a node that is done run the program again (RunOnce). `SpecChange`: a new revision. `NodeReimage`: the machine
+    /// behind the node is another one, or was installed anew. `NodeReboot`: the node rebooted. An empty list: nothing ever.
+    /// Default `SpecChange` and `NodeReimage`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rerun_on: Option<Vec<RerunOn>>,
+    /// Any text: another one is a new revision, and so runs the program again on every node (RunOnce).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub rerun_nonce: Option<String>,
+}
+
+/// A test that runs on a node before the program.
+#[derive(Serialize, Deserialize, KubeSchema, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Check {
+    /// What runs in place of command and arguments of the first container. 0 means compliant, any other exit code that there
+    /// is something to do. A test that cannot be run at all is a failure.
+    #[schemars(length(min = 1), inner(length(max = 32_767)))]
+    pub command: Vec<String>,
 }
 
 /// What the exit codes of the program mean. Any other code is a failure.
@@ -504,6 +562,31 @@ pub struct ExitCodes {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(inner(range(min = i32::MIN, max = i32::MAX)))]
     pub reboot_required: Option<Vec<i32>>,
+}
+
+/// What happens on a node where the program still runs when it is due again. Forbid: nothing, it is next run when it is due
+/// after that. Replace: the running Job is deleted, and the program started anew. Default Forbid.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ConcurrencyPolicy {
+    /// The program that runs goes on, and the new run is left out.
+    #[default]
+    Forbid,
+    /// The program that runs is stopped first.
+    Replace,
+}
+
+/// What makes a node that is done run the program again. `SpecChange`: a new revision. `NodeReimage`: the machine behind the
+/// node is another one, or was installed anew. `NodeReboot`: the node rebooted after the program ended there.
+#[derive(
+    Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord,
+)]
+pub enum RerunOn {
+    /// A new revision.
+    SpecChange,
+    /// Another machine, or one that was installed anew.
+    NodeReimage,
+    /// A reboot after the program ended.
+    NodeReboot,
 }
 
 /// How a failed node is tried again: attempt n starts `initialSeconds` × 2ⁿ⁻¹ after the failure, at most `maxSeconds`.

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use hosttask_crds::task::{Account, Approval, ConditionStatus, FailureAction, Mode, Tolerate};
+use hosttask_crds::task::{
+    Account, Approval, ConcurrencyPolicy, ConditionStatus, FailureAction, Mode, Tolerate,
+};
 use k8s_openapi::api::core::v1::{PodTemplateSpec, Toleration};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -31,7 +33,7 @@ pub struct Desired {
     pub uid: String,
     /// The generation of the spec.
     pub generation: i64,
-    /// Daemon or RunOnce.
+    /// Daemon, RunOnce or Scheduled.
     pub mode: Mode,
     /// Do nothing but report.
     pub suspend: bool,
@@ -59,8 +61,10 @@ pub struct Desired {
     pub start_grace: Duration,
     /// `health.nodeConditions`.
     pub node_conditions: Vec<NodeCondition>,
-    /// How Jobs run. Only read in mode RunOnce.
+    /// How Jobs run. Only read in modes RunOnce and Scheduled.
     pub job: JobPolicy,
+    /// When the task runs: in mode Scheduled, and only there.
+    pub schedule: Option<Schedule>,
     /// The waves, in order. Never empty: the last is `default`, which takes every node that no other takes.
     pub waves: Vec<Wave>,
     /// `rollout.partition`; none where it is not set or 0.
@@ -223,7 +227,7 @@ pub enum Operator {
     DoesNotExist,
 }
 
-/// How the Jobs of a RunOnce task run.
+/// How the Jobs of a task run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JobPolicy {
     /// `job.activeDeadlineSeconds`.
@@ -240,4 +244,47 @@ pub struct JobPolicy {
     pub retry_initial: Duration,
     /// `job.retry.maxSeconds`, default 86400 s.
     pub retry_max: Duration,
+    /// `job.check.command`: what is run in place of the first container's command, to find out whether there is anything to
+    /// do.
+    pub check: Option<Vec<String>>,
+    /// `job.checkOnly`: the program is not run, whatever the check finds. Only with `check`.
+    pub check_only: bool,
+    /// `job.rerunOn`, default `SpecChange` and `NodeReimage`.
+    pub rerun_on: RerunOn,
+}
+
+/// What makes a node that is done run the program again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RerunOn {
+    /// A new revision.
+    pub spec_change: bool,
+    /// Another machine behind the node, or one that was installed anew.
+    pub node_reimage: bool,
+    /// A reboot after the program ended.
+    pub node_reboot: bool,
+}
+
+impl Default for RerunOn {
+    fn default() -> Self {
+        Self {
+            spec_change: true,
+            node_reimage: true,
+            node_reboot: false,
+        }
+    }
+}
+
+/// When a Scheduled task runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    /// `schedule.cron`: five cron fields, valid.
+    pub cron: String,
+    /// `schedule.timeZone`, known, default UTC.
+    pub time_zone: String,
+    /// `schedule.startingDeadlineSeconds`: how long after its time a run may still be started. None: until the next one.
+    pub starting_deadline: Option<Duration>,
+    /// `schedule.concurrencyPolicy`, default Forbid.
+    pub concurrency: ConcurrencyPolicy,
+    /// `schedule.jitterSeconds`: over how long the nodes are spread, default 0 s.
+    pub jitter: Duration,
 }

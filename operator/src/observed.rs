@@ -176,6 +176,8 @@ pub struct PodView {
     pub revision: String,
     /// The attempt, for pods of Jobs.
     pub attempt: Option<i32>,
+    /// The UID of the Job that controls it; empty for daemon pods.
+    pub job: String,
     /// The wave, for daemon pods (label `hosttask.dev/wave`).
     pub wave: String,
     /// Whether nothing controls it: a daemon pod that is handed over from one DaemonSet to another.
@@ -240,6 +242,10 @@ pub struct JobView {
     pub revision: String,
     /// The attempt, counted from 1.
     pub attempt: i32,
+    /// Whether it runs the check in place of the program (label `hosttask.dev/step`).
+    pub check: bool,
+    /// The time of the schedule it is for (label `hosttask.dev/tick`).
+    pub tick: Option<Timestamp>,
     /// When it was created.
     pub created: Timestamp,
     /// Whether it is being deleted.

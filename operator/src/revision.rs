@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use hosttask_crds::label::DEFAULT_WAVE;
+use jiff::Timestamp;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -18,7 +19,7 @@ const NAME_IN_CHILD: usize = 40;
 const DAEMON_SET_NAME: usize = 52;
 /// Characters of base32 in revisions and shortened names: 50 bits.
 const HASH: usize = 10;
-/// Characters of base32 in Job names: 80 bits, as there is one name per node, revision and attempt.
+/// Characters of base32 in Job names: 80 bits, as there is one name per node, revision and run.
 const JOB_HASH: usize = 16;
 
 /// JSON with the keys of every object in order and no white space: equal documents give equal text, however they were
@@ -122,22 +123,63 @@ pub fn layout(waves: &[Wave]) -> String {
     base32(&hasher.finalize(), HASH)
 }
 
-/// The name of the Job of one node, revision and attempt: at most 57 characters and always the same for the same
+/// One run of a Job on a node, at one revision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Run {
+    /// The time of the schedule it is for.
+    pub tick: Option<Timestamp>,
+    /// The attempt, counted from 1.
+    pub attempt: i32,
+    /// Whether the program runs, or the check in place of it.
+    pub step: Step,
+}
+
+/// What a Job runs. In the order in which an attempt goes through them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Step {
+    /// The check, which finds out whether there is anything to do.
+    Check,
+    /// The program.
+    #[default]
+    Program,
+}
+
+impl From<i32> for Run {
+    /// An attempt to run the program, of a task without schedule and check.
+    fn from(attempt: i32) -> Self {
+        Self {
+            tick: None,
+            attempt,
+            step: Step::Program,
+        }
+    }
+}
+
+/// The name of the Job of one node, revision and run: at most 57 characters and always the same for the same
 /// arguments, so that creating it twice is harmless.
 pub fn job_name(
     task_name: &str,
     task_uid: &str,
     revision: &str,
     machine: &str,
-    attempt: i32,
+    run: impl Into<Run>,
 ) -> String {
+    let run = run.into();
     let mut hasher = Sha256::new();
     for part in [task_uid, revision, machine] {
         // The length keeps ("a", "bc") apart from ("ab", "c").
         hasher.update((part.len() as u64).to_be_bytes());
         hasher.update(part.as_bytes());
     }
-    hasher.update(attempt.to_be_bytes());
+    hasher.update(run.attempt.to_be_bytes());
+    // Only what is set: the names of tasks without a schedule and a check are those of the first release.
+    if run.step == Step::Check {
+        hasher.update(b"check");
+    }
+    if let Some(tick) = run.tick {
+        hasher.update(b"tick");
+        hasher.update(tick.as_second().to_be_bytes());
+    }
     // The name becomes the host name of the pod, where a dot would start a domain.
     let prefix = cut(task_name, NAME_IN_CHILD).replace('.', "-");
     format!("{prefix}-{}", base32(&hasher.finalize(), JOB_HASH))
@@ -312,12 +354,22 @@ mod tests {
     #[test]
     fn each_part_of_a_job_changes_its_name() {
         let base = job_name("t", "u", "r", "n", 1);
+        let run = |tick: Option<i64>, step| Run {
+            tick: tick.map(|second| Timestamp::from_second(second).unwrap()),
+            attempt: 1,
+            step,
+        };
+        assert_eq!(base, job_name("t", "u", "r", "n", run(None, Step::Program)));
         let others = [
             job_name("t", "v", "r", "n", 1),
             job_name("t", "u", "s", "n", 1),
             job_name("t", "u", "r", "m", 1),
             job_name("t", "u", "r", "n", 2),
             job_name("t", "ur", "", "n", 1),
+            job_name("t", "u", "r", "n", run(None, Step::Check)),
+            job_name("t", "u", "r", "n", run(Some(60), Step::Check)),
+            job_name("t", "u", "r", "n", run(Some(60), Step::Program)),
+            job_name("t", "u", "r", "n", run(Some(120), Step::Program)),
         ];
         for other in others {
             assert_ne!(base, other);

@@ -1,32 +1,42 @@
-//! The Job of a RunOnce task: one node, one revision, one attempt.
+//! The Job of a RunOnce or Scheduled task: one node, one revision, one run.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hosttask_crds::label::{ATTEMPT, MACHINE, NODE};
-use hosttask_crds::task::Mode;
+use hosttask_crds::label::{ATTEMPT, MACHINE, NODE, STEP, STEP_CHECK, TICK};
 use k8s_openapi::api::batch::v1::{
     Job, JobSpec, PodFailurePolicy, PodFailurePolicyOnExitCodesRequirement,
     PodFailurePolicyOnPodConditionsPattern, PodFailurePolicyRule,
 };
-use k8s_openapi::api::core::v1::{NodeSelectorRequirement, Toleration};
+use k8s_openapi::api::core::v1::{Container, NodeSelectorRequirement, Toleration};
 
 use super::{labels, metadata, pod};
 use crate::desired::{Desired, JobPolicy, Placement};
 use crate::observed::NodeView;
 use crate::placement::{NODE_STATE, UNSCHEDULABLE, exists};
-use crate::revision;
+use crate::revision::{self, Run, Step};
 
-/// Builds the Job of one node. Its name is the same whenever the arguments are.
-pub fn job(desired: &Desired, revision: &str, node: &NodeView, attempt: i32) -> Job {
+/// Builds the Job of one run on one node. Its name is the same whenever the arguments are.
+pub fn job(desired: &Desired, revision: &str, node: &NodeView, run: impl Into<Run>) -> Job {
+    let run = run.into();
     let mut labels = labels(desired, revision);
-    labels.insert(ATTEMPT.to_owned(), attempt.to_string());
+    labels.insert(ATTEMPT.to_owned(), run.attempt.to_string());
+    if let Some(tick) = run.tick {
+        labels.insert(TICK.to_owned(), tick.as_second().to_string());
+    }
+    let check = match run.step {
+        Step::Check => desired.job.check.as_deref(),
+        Step::Program => None,
+    };
+    if check.is_some() {
+        labels.insert(STEP.to_owned(), STEP_CHECK.to_owned());
+    }
     let pod_annotations = BTreeMap::from([(NODE.to_owned(), node.name.clone())]);
     let mut annotations = pod_annotations.clone();
     annotations.insert(MACHINE.to_owned(), node.machine());
 
     let mut template = pod::inject(
         &desired.content.template,
-        Mode::RunOnce,
+        desired.mode,
         &desired.content.run_as,
     );
     pod::mark(&mut template, labels.clone(), pod_annotations);
@@ -37,13 +47,17 @@ pub fn job(desired: &Desired, revision: &str, node: &NodeView, attempt: i32) -> 
         vec![is_node(&node.name)],
     )]));
     spec.tolerations = Some(tolerations(&desired.placement));
+    let first = spec.containers.first_mut();
+    let checked = check
+        .zip(first)
+        .map(|(command, container)| replace_command(container, command));
 
     let name = revision::job_name(
         &desired.key.name,
         &desired.uid,
         revision,
         &node.machine(),
-        attempt,
+        run,
     );
     Job {
         metadata: metadata(desired, &name, labels, annotations),
@@ -59,7 +73,10 @@ pub fn job(desired: &Desired, revision: &str, node: &NodeView, attempt: i32) -> 
             ttl_seconds_after_finished: Some(
                 i32::try_from(desired.job.ttl_after_finished.as_secs()).unwrap_or(i32::MAX),
             ),
-            pod_failure_policy: Some(failure_policy(&desired.job)),
+            pod_failure_policy: Some(match checked {
+                Some(container) => check_policy(container),
+                None => failure_policy(&desired.job),
+            }),
             template,
             ..JobSpec::default()
         }),
@@ -108,15 +125,42 @@ fn failure_policy(job: &JobPolicy) -> PodFailurePolicy {
         }),
         on_pod_conditions: None,
     });
-    let taken_away = PodFailurePolicyRule {
+    PodFailurePolicy {
+        rules: known.into_iter().chain([taken_away()]).collect(),
+    }
+}
+
+/// Any other code of the check than 0 is its answer. What Kubernetes stops leaves with some code too, and is no answer: that
+/// is looked at first.
+fn check_policy(container: String) -> PodFailurePolicy {
+    let answer = PodFailurePolicyRule {
+        action: "FailJob".to_owned(),
+        on_exit_codes: Some(PodFailurePolicyOnExitCodesRequirement {
+            container_name: Some(container),
+            operator: "NotIn".to_owned(),
+            values: vec![0],
+        }),
+        on_pod_conditions: None,
+    };
+    PodFailurePolicy {
+        rules: vec![taken_away(), answer],
+    }
+}
+
+fn taken_away() -> PodFailurePolicyRule {
+    PodFailurePolicyRule {
         action: "Ignore".to_owned(),
         on_exit_codes: None,
         on_pod_conditions: Some(vec![PodFailurePolicyOnPodConditionsPattern {
             type_: "DisruptionTarget".to_owned(),
             status: Some("True".to_owned()),
         }]),
-    };
-    PodFailurePolicy {
-        rules: known.into_iter().chain([taken_away]).collect(),
     }
+}
+
+/// Makes a container run the check in place of its program. Returns its name.
+fn replace_command(container: &mut Container, command: &[String]) -> String {
+    container.command = Some(command.to_vec());
+    container.args = None;
+    container.name.clone()
 }

@@ -63,11 +63,11 @@ pub(crate) fn inject(template: &PodTemplateSpec, mode: Mode, run_as: &Identity) 
     }
 }
 
-/// The restart policy that a mode needs. RunOnce needs Never: a pod failure policy is accepted with nothing else.
+/// The restart policy that a mode needs. Jobs need Never: a pod failure policy is accepted with nothing else.
 fn restart_policy(mode: Mode) -> &'static str {
     match mode {
         Mode::Daemon => "Always",
-        Mode::RunOnce => "Never",
+        Mode::RunOnce | Mode::Scheduled => "Never",
     }
 }
 

@@ -1,14 +1,15 @@
 //! What the built objects must look like.
 
 use hosttask_crds::label::{
-    APPLIED, ATTEMPT, DEPENDENCY_GATE, INHERIT_USER, LAYOUT, MACHINE, NODE, TASK_UID, WAVE,
+    APPLIED, ATTEMPT, DEPENDENCY_GATE, INHERIT_USER, LAYOUT, MACHINE, NODE, STEP, STEP_CHECK,
+    TASK_UID, TICK, WAVE,
 };
 use serde_json::{Value, json};
 
 use super::*;
 use crate::desired::{Operator, Requirement, TaskKey, Wave};
 use crate::observed::NodeView;
-use crate::revision;
+use crate::revision::{self, Run, Step};
 use crate::validate::{InputsView, TaskInput, validate};
 
 /// The alternatives of a pod's node affinity, from its spec.
@@ -283,6 +284,46 @@ fn a_known_exit_code_ends_the_job_and_a_drain_does_not() {
     assert_eq!(
         job["spec"]["podFailurePolicy"]["rules"],
         json!([disruption])
+    );
+}
+
+#[test]
+fn a_check_runs_in_place_of_the_first_containers_program_and_any_code_answers_it() {
+    let mut desired = desired("RunOnce", &json!({"account": "System"}), &Value::Null);
+    desired.job.check = Some(vec!["test.exe".into(), "-quiet".into()]);
+    let containers = &mut desired.content.template.spec.as_mut().unwrap().containers;
+    containers[0].args = Some(vec!["-install".into()]);
+    containers.push(containers[0].clone());
+    let build = |step| {
+        let run = Run {
+            tick: Some(jiff::Timestamp::from_second(600).unwrap()),
+            attempt: 2,
+            step,
+        };
+        serde_json::to_value(job(&desired, "agent-abc", &NodeView::default(), run)).unwrap()
+    };
+    let (check, program) = (build(Step::Check), build(Step::Program));
+    assert_ne!(check["metadata"]["name"], program["metadata"]["name"]);
+    for labels in ["/metadata/labels", "/spec/template/metadata/labels"] {
+        let labels = |job: &Value| job.pointer(labels).unwrap().clone();
+        assert_eq!(labels(&check)[STEP], STEP_CHECK);
+        assert_eq!(labels(&check)[TICK], "600");
+        assert_eq!(labels(&program)[STEP], Value::Null);
+    }
+    let containers = |job: &Value| job["spec"]["template"]["spec"]["containers"].clone();
+    assert_eq!(
+        containers(&check)[0]["command"],
+        json!(["test.exe", "-quiet"])
+    );
+    assert_eq!(containers(&check)[0]["args"], Value::Null);
+    assert_eq!(containers(&check)[1], containers(&program)[1]);
+    assert_eq!(containers(&program)[0]["args"], json!(["-install"]));
+    assert_eq!(
+        check["spec"]["podFailurePolicy"]["rules"],
+        json!([
+            {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+            {"action": "FailJob", "onExitCodes": {"containerName": "agent", "operator": "NotIn", "values": [0]}},
+        ])
     );
 }
 

@@ -14,6 +14,7 @@ mod reach;
 mod rehome;
 mod revisions;
 mod run_once;
+mod site;
 pub(crate) mod tally;
 mod turn;
 mod window;

@@ -87,6 +87,27 @@ pub fn is_void(ledger: &WindowsHostNodeStatus, node: &NodeView) -> bool {
     recorded != node.system_uuid
 }
 
+/// Whether an entry of a ledger says anything about `node`: that is the same machine, or the task does not mind.
+pub fn counts(entry: &LedgerEntry, ledger: &WindowsHostNodeStatus, node: &NodeView) -> bool {
+    entry.survives_reimage == Some(true) || !is_void(ledger, node)
+}
+
+/// Whether `entry` tells what `result` does, or what came after it.
+pub fn shows(entry: &LedgerEntry, result: &LedgerEntry) -> bool {
+    let run = |entry: &LedgerEntry| {
+        (
+            entry.scheduled_time.as_ref().map(|time| time.0),
+            entry.attempts,
+            entry.earlier_attempts,
+        )
+    };
+    let (known, new) = (run(entry), run(result));
+    if new.0.is_some() && known.0 != new.0 {
+        return known.0 > new.0;
+    }
+    entry.revision == result.revision && known >= new
+}
+
 /// What to write into the ledger object of one node. Nothing is created before there is a result to record, and nothing
 /// is written that would not change the object.
 pub fn plan_node(observed: &NodeObserved) -> Vec<NodeAction> {
@@ -132,18 +153,11 @@ fn record(
     node: &LedgerNode,
     observed: &NodeObserved,
 ) -> WindowsHostNodeStatus {
-    let mut tasks = if is_void(ledger, &node.view) {
-        Vec::new()
-    } else {
-        ledger.tasks.clone()
-    };
+    let mut tasks = ledger.tasks.clone();
+    tasks.retain(|entry| counts(entry, ledger, &node.view));
     for entry in &observed.pending {
-        let newer =
-            |old: &LedgerEntry| old.revision == entry.revision && old.attempts > entry.attempts;
-        if tasks
-            .iter()
-            .any(|old| old.task_uid == entry.task_uid && newer(old))
-        {
+        let mut known = tasks.iter();
+        if known.any(|old| old.task_uid == entry.task_uid && shows(old, entry)) {
             continue;
         }
         tasks.retain(|old| old.task_uid != entry.task_uid);
@@ -201,6 +215,9 @@ mod tests {
             completion_time: None,
             next_retry_time: None,
             boot_id: None,
+            earlier_attempts: None,
+            scheduled_time: None,
+            survives_reimage: None,
         }
     }
 

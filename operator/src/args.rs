@@ -48,6 +48,9 @@ pub struct Args {
     /// How many tasks and ledgers are worked on at once
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub max_concurrent_reconciles: u16,
+    /// On how many nodes all tasks together may work at once; 0 for as many as they like
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub max_disrupted_nodes: u32,
     /// How many requests per second the API server gets on average, without watches; 0 for no limit
     #[arg(long, value_name = "N", default_value_t = 50.0, value_parser = rate)]
     pub qps: f64,
@@ -132,10 +135,11 @@ mod tests {
         assert_eq!(
             (
                 args.max_concurrent_reconciles,
+                args.max_disrupted_nodes,
                 args.leader_elect,
                 args.log_format
             ),
-            (4, false, LogFormat::Json)
+            (4, 0, false, LogFormat::Json)
         );
     }
 

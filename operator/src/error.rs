@@ -19,6 +19,9 @@ pub enum Error {
     /// A live read failed.
     #[error("failed to observe the cluster")]
     Observe(#[source] Box<observe::Error>),
+    /// Pods that nobody looks after could not be cleared away.
+    #[error("failed to clear away pods of deleted tasks")]
+    Strays(#[source] Box<kube::Error>),
     /// A write failed.
     #[error("failed to apply the plan")]
     Apply(#[source] Box<apply::Error>),
@@ -121,6 +124,7 @@ impl Error {
             Self::Observe(error) => Some(error.client_error()),
             Self::Apply(error) => error.client_error(),
             Self::Report(error) => Some(error.client_error()),
+            Self::Strays(error) => Some(error),
             Self::Deadline(_) | Self::Panic(_) => None,
         }
     }
@@ -131,6 +135,7 @@ impl Error {
             Self::Observe(error) => cause_of(error.client_error()),
             Self::Apply(error) => error.cause(),
             Self::Report(error) => cause_of(error.client_error()),
+            Self::Strays(error) => cause_of(error),
             Self::Deadline(_) => Cause::TimedOut,
             Self::Panic(_) => Cause::Panic,
         }

@@ -218,14 +218,15 @@ impl<'a> Operator<'a> {
             Arc::clone(&self.queue),
             Arc::clone(&self.metrics),
         );
-        let work = Arc::new(Reconciler::new(
+        let work = Reconciler::new(
             self.client.clone(),
             index,
             queue,
             events,
             metrics,
             self.clock,
-        ));
+        );
+        let work = Arc::new(work.with_max_disrupted_nodes(self.args.max_disrupted_nodes));
         let (args, watches, queue) = (self.args, &self.watches, &self.queue);
         let run_workers = async {
             if args.leader_elect {

@@ -80,7 +80,7 @@ impl Dependents {
             .iter()
             .filter_map(|key| match key {
                 Key::Task(task) => Some(task.clone()),
-                Key::Node(_) => None,
+                Key::Node(_) | Key::Strays => None,
             })
             .collect();
         while let Some(task) = open.pop() {

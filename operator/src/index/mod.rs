@@ -46,6 +46,7 @@ use self::state::State;
 use crate::desired::{Desired, TaskKey};
 use crate::observed::Observed;
 use crate::plan::node::{LedgerView, NodeObserved};
+use crate::stray::Orphan;
 use crate::validate::InputsView;
 
 /// What has to be looked at again.
@@ -55,6 +56,8 @@ pub enum Key {
     Task(TaskKey),
     /// The ledger of a node.
     Node(String),
+    /// The daemon pods that nothing controls and whose task is gone.
+    Strays,
 }
 
 /// A task as the watch last showed it.
@@ -194,7 +197,7 @@ impl Index {
             .nodes
             .keys()
             .map(|name| Key::Node(state.symbols.text(*name).to_owned()));
-        tasks.chain(nodes).collect()
+        tasks.chain(nodes).chain([Key::Strays]).collect()
     }
 
     /// The ConfigMaps and Secrets a task names; none while one of them is not known yet (the task's key comes when it is).
@@ -256,8 +259,8 @@ impl Index {
         all.map(|(_, _, overdue)| overdue).collect()
     }
 
-    /// The tasks that have to be looked at because time has passed: an expectation is overdue, or pods are missing and
-    /// the events that may say why are due to be read.
+    /// The tasks that have to be looked at because time has passed: an expectation is overdue, pods are missing and the events
+    /// that may say why are due to be read, or a pod that crashed again and again is calm.
     pub fn due(&self, now: Timestamp) -> Vec<Key> {
         self.lock().due(now)
     }
@@ -269,6 +272,15 @@ impl Index {
         state.settle(overdue, settled, now, &mut keys);
         state.concern(&mut keys, false);
         keys.into_iter().collect()
+    }
+
+    /// The daemon pods that nothing controls and whose task is not known; none before every task was listed.
+    pub fn orphans_without_task(&self) -> Vec<Orphan> {
+        if self.synced() {
+            self.lock().orphans_without_task()
+        } else {
+            Vec::new()
+        }
     }
 
     /// The nodes that each task is working on, own writes counted; tasks that work on none are left out.

@@ -15,6 +15,12 @@ use crate::observed::{Exit, PodView, Trouble};
 const MESSAGE_LIMIT: usize = 1024;
 /// How many restarts are kept with their times; older ones are beyond any limit a task can set by then.
 const RESTART_LOG: usize = 32;
+/// The kubelet's waiting reason of a program that ended too often to be started again at once.
+const CRASH_LOOP: &str = "CrashLoopBackOff";
+/// How long a pod that crashed again and again must be ready, in milliseconds, before that is forgotten.
+const CALM_READY: i64 = 60_000;
+/// How long it must not have restarted, in milliseconds, where it does not become ready. The kubelet forgets after the same time.
+const CALM: i64 = 600_000;
 /// No time.
 const NEVER: i64 = i64::MIN;
 
@@ -47,7 +53,7 @@ pub(super) struct PodRow {
     finished: bool,
     started: bool,
     pub(super) gated: bool,
-    orphan: bool,
+    pub(super) orphan: bool,
 }
 
 /// What few pods have.
@@ -57,6 +63,8 @@ struct Extra {
     exit: Option<Exit>,
     /// When restarts were seen, and how many.
     restarts: Vec<(i64, u32)>,
+    /// When it was last seen to crash again and again; none once it is calm.
+    crashed: Option<i64>,
     /// The UID, where it has not the usual form.
     uid: Option<Box<str>>,
     /// The resource version, where it is not a number.
@@ -96,16 +104,18 @@ impl PodRow {
         let restarts = containers(pod).fold(0_u32, |sum, container| {
             sum.saturating_add(container.restart_count)
         });
+        let crash = Crash::new(pod, before, restarts, now);
         let extra = Extra {
-            trouble: trouble(&pod.status),
-            exit: exit(&pod.status),
+            trouble: trouble(&pod.status).or(crash.trouble),
+            exit: exit(&pod.status).or(crash.exit),
+            crashed: crash.last,
             restarts: restart_log(before, restarts, now),
             uid: (!exact).then(|| metadata.uid.as_str().into()),
             version: number
                 .is_none()
                 .then(|| metadata.resource_version.as_str().into()),
         };
-        let row = Self {
+        let mut row = Self {
             name: metadata.name.as_str().into(),
             version: number.unwrap_or_default(),
             created: metadata.creation_timestamp.unwrap_or(now).as_millisecond(),
@@ -131,7 +141,32 @@ impl PodRow {
             gated: pod.is_gated(),
             orphan,
         };
+        row.calm_down(now);
         Some((uid, row))
+    }
+
+    /// Whether the pod is one that crashes again and again.
+    pub(super) fn is_crashing(&self) -> bool {
+        let extra = self.extra.as_deref();
+        extra.is_some_and(|extra| extra.crashed.is_some())
+    }
+
+    /// Forgets that the pod crashed again and again, once it is calm. Returns whether it did.
+    pub(super) fn calm_down(&mut self, now: Timestamp) -> bool {
+        let now = now.as_millisecond();
+        let is_well = self.ready && now.saturating_sub(self.since) >= CALM_READY;
+        let Some(extra) = self.extra.as_deref_mut() else {
+            return false;
+        };
+        let rests = |last: i64| now.saturating_sub(last) >= CALM;
+        if !extra.crashed.is_some_and(|last| is_well || rests(last)) {
+            return false;
+        }
+        extra.crashed = None;
+        if extra.trouble.as_ref().is_some_and(Trouble::is_crash_loop) {
+            (extra.trouble, extra.exit) = (None, None);
+        }
+        true
     }
 
     /// Gives the interned strings back.
@@ -273,6 +308,49 @@ impl PodRow {
     }
 }
 
+/// What is remembered of a pod that crashes again and again.
+///
+/// The kubelet starts it, it runs for a moment, it ends, the kubelet waits: seen at one of these moments it looks well. What it
+/// said when it last waited holds until it is calm, so that a round changes nothing.
+#[derive(Default)]
+struct Crash {
+    last: Option<i64>,
+    trouble: Option<Trouble>,
+    exit: Option<Exit>,
+}
+
+impl Crash {
+    fn new(pod: &Pod, before: Option<&PodRow>, restarts: u32, now: Timestamp) -> Self {
+        let now = now.as_millisecond();
+        if trouble(&pod.status).is_some_and(|trouble| trouble.is_crash_loop()) {
+            let last = Some(now);
+            return Self {
+                last,
+                ..Self::default()
+            };
+        }
+        let known = before.and_then(|row| Some((row.restarts, row.extra.as_deref()?)));
+        let Some((count, extra)) = known.filter(|(_, extra)| extra.crashed.is_some()) else {
+            return Self::default();
+        };
+        Self {
+            last: if restarts > count {
+                Some(now)
+            } else {
+                extra.crashed
+            },
+            trouble: extra.trouble.clone(),
+            exit: extra.exit.clone(),
+        }
+    }
+}
+
+impl Trouble {
+    fn is_crash_loop(&self) -> bool {
+        self.reason == CRASH_LOOP
+    }
+}
+
 fn time(milliseconds: i64) -> Option<Timestamp> {
     (milliseconds != NEVER)
         .then(|| Timestamp::from_millisecond(milliseconds).ok())
@@ -392,7 +470,7 @@ fn trouble(status: &PodStatus) -> Option<Trouble> {
     if let Some(waiting) = waiting.find(|waiting| !normal(&waiting.reason)) {
         return Some(Trouble {
             reason: waiting.reason.clone(),
-            message: cut(&waiting.message),
+            message: cut(without_delay(&waiting.message)),
         });
     }
     // The kubelet refused the pod, or evicted it: no container has anything to say.
@@ -401,6 +479,14 @@ fn trouble(status: &PodStatus) -> Option<Trouble> {
         reason: status.reason.clone(),
         message: cut(&status.message),
     })
+}
+
+/// The kubelet's message without how long it waits: `back-off 40s restarting failed container=…` doubles in each round and would
+/// be news each time.
+fn without_delay(message: &str) -> &str {
+    let rest = message.strip_prefix("back-off ");
+    let rest = rest.and_then(|rest| rest.split_once(' '));
+    rest.map_or(message, |(_, rest)| rest)
 }
 
 /// How the program ended: the container that failed, else the last one that ended. A container that waits for its next start

@@ -45,6 +45,7 @@ impl State {
         if let Some((symbol, uid, _)) = &old {
             if *uid != row.uid {
                 self.task_keys.remove(symbol);
+                self.push_strays(*symbol, keys);
                 self.forget(&key.namespace, uid, keys);
             }
             self.symbols.release(*symbol);
@@ -68,15 +69,23 @@ impl State {
             return;
         };
         self.task_keys.remove(&row.symbol);
-        self.symbols.release(row.symbol);
         self.dependents
             .change(key, &row.depends_on, &BTreeSet::new());
         self.flights.remove(key);
+        self.push_strays(row.symbol, keys);
+        self.symbols.release(row.symbol);
         self.forget(&key.namespace, &row.uid, keys);
         if !row.inputs.is_empty() {
             self.want_inputs();
         }
         keys.insert(Key::Task(key.clone()));
+    }
+
+    /// A task is gone, and pods may be left to nobody.
+    fn push_strays(&self, task: Symbol, keys: &mut Keys) {
+        if self.pods_of_symbol(task).any(|(_, pod)| pod.orphan) {
+            keys.insert(Key::Strays);
+        }
     }
 
     /// A task is no more: its results are not worth keeping, and its writes not worth waiting for.

@@ -20,6 +20,7 @@ use super::wire::pod::Pod;
 use super::wire::{self, POD_SECURITY};
 use crate::desired::TaskKey;
 use crate::observed::NodeView;
+use crate::stray::Orphan;
 
 /// A result that is not in the ledger yet, and the node it was recorded on.
 #[derive(Debug)]
@@ -50,6 +51,8 @@ pub(super) struct State {
     pub(super) nodes: BTreeMap<Symbol, (NodeRow, u32)>,
     pub(super) pods: BTreeMap<Uid, PodRow>,
     pub(super) pods_by_task: BTreeSet<(Symbol, Uid)>,
+    /// Pods that crash again and again.
+    pub(super) crashing: BTreeSet<Uid>,
     pub(super) jobs: Table<JobRow>,
     pub(super) daemon_sets: Table<DaemonSetRow>,
     pub(super) revisions: Table<RevisionRow>,
@@ -154,6 +157,11 @@ impl State {
         let (task, changed) = (row.task, before.is_none_or(|before| row.differs(before)));
         self.pod_shows(&pod.metadata.uid, &row);
         self.pods_by_task.insert((task, uid));
+        if row.is_crashing() {
+            self.crashing.insert(uid);
+        } else {
+            self.crashing.remove(&uid);
+        }
         if let Some(before) = self.pods.insert(uid, row) {
             if before.task != task {
                 self.pods_by_task.remove(&(before.task, uid));
@@ -163,6 +171,51 @@ impl State {
         }
         if changed {
             self.note_exit(pod);
+            self.push_task(task, keys);
+            self.push_stray(uid, keys);
+        }
+    }
+
+    /// A pod may be one that nobody looks after any more.
+    fn push_stray(&self, uid: Uid, keys: &mut Keys) {
+        let row = self
+            .pods
+            .get(&uid)
+            .filter(|row| row.orphan && !row.deleting);
+        if row.is_some_and(|row| !self.task_keys.contains_key(&row.task)) {
+            keys.insert(Key::Strays);
+        }
+    }
+
+    /// The pods that nothing controls and whose task is not known.
+    pub(super) fn orphans_without_task(&self) -> Vec<Orphan> {
+        let rows = self.pods.iter();
+        let orphans = rows.filter(|(_, row)| {
+            row.orphan && !row.deleting && !self.task_keys.contains_key(&row.task)
+        });
+        let orphans = orphans.filter_map(|(uid, row)| {
+            let (namespace, task_uid) = self.symbols.text(row.task).split_once('/')?;
+            Some(Orphan {
+                namespace: namespace.to_owned(),
+                name: row.name.to_string(),
+                uid: row.uid_text(*uid),
+                task_uid: task_uid.to_owned(),
+            })
+        });
+        orphans.collect()
+    }
+
+    /// Forgets that pods crashed again and again, once they are calm.
+    pub(super) fn calm_down(&mut self, now: Timestamp, keys: &mut Keys) {
+        let mut calm = Vec::new();
+        self.crashing.retain(|uid| {
+            let row = self.pods.get_mut(uid);
+            let calmed = row.filter(|row| row.is_crashing());
+            let calmed = calmed.and_then(|row| row.calm_down(now).then_some(row.task));
+            calm.extend(calmed);
+            calmed.is_none()
+        });
+        for task in calm {
             self.push_task(task, keys);
         }
     }
@@ -202,6 +255,7 @@ impl State {
     }
 
     pub(super) fn drop_pod(&mut self, uid: Uid, keys: &mut Keys) {
+        self.crashing.remove(&uid);
         if let Some(row) = self.pods.remove(&uid) {
             self.pods_by_task.remove(&(row.task, uid));
             self.push_task(row.task, keys);

@@ -1,7 +1,5 @@
 //! Lists: what a consistent list did not show does not exist. Rows are marked and swept, so that a relist needs no second copy.
 
-use std::collections::BTreeSet;
-
 use jiff::Timestamp;
 
 use super::Key;
@@ -98,7 +96,9 @@ impl State {
     }
 
     /// The tasks that have to be looked at because time has passed.
-    pub(super) fn due(&self, now: Timestamp) -> Vec<Key> {
+    pub(super) fn due(&mut self, now: Timestamp) -> Vec<Key> {
+        let mut keys = Keys::new();
+        self.calm_down(now, &mut keys);
         let overdue = self.expectations.overdue(now).map(|(key, _, _)| key);
         // A pass over a task that is going settles nothing.
         let overdue = overdue.filter(|key| self.tasks.get(key).is_some_and(|row| !row.deleting));
@@ -107,7 +107,9 @@ impl State {
                 .as_ref()
                 .is_some_and(|missing| missing.is_due(now))
         });
-        let all: BTreeSet<&TaskKey> = overdue.chain(missing.map(|(key, _)| key)).collect();
-        all.into_iter().cloned().map(Key::Task).collect()
+        let all = overdue.chain(missing.map(|(key, _)| key));
+        keys.extend(all.cloned().map(Key::Task));
+        self.concern(&mut keys, false);
+        keys.into_iter().collect()
     }
 }

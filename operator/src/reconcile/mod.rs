@@ -2,6 +2,7 @@
 
 mod memory;
 mod task;
+mod turn;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,6 +18,7 @@ use tracing::Instrument;
 
 use self::memory::Memory;
 use self::task::TaskPass;
+use crate::arbiter::Arbiter;
 use crate::desired::{Desired, TaskKey};
 use crate::error::{Cause, Error, Retry, chain};
 use crate::event::Events;
@@ -28,7 +30,7 @@ use crate::plan::{Action, Plan};
 use crate::queue::Outcome;
 use crate::queue::driver::SharedQueue;
 use crate::validate::{TaskInput, validate};
-use crate::{ledger, plan};
+use crate::{ledger, plan, stray};
 
 /// How long one pass may take.
 pub const DEADLINE: Duration = Duration::from_secs(30);
@@ -42,6 +44,7 @@ pub struct Reconciler {
     metrics: Arc<Metrics>,
     clock: fn() -> Timestamp,
     memory: Mutex<BTreeMap<TaskKey, Memory>>,
+    arbiter: Mutex<Arbiter>,
     passes: AtomicU64,
 }
 
@@ -82,7 +85,17 @@ impl Reconciler {
             metrics,
             clock,
             memory: Mutex::default(),
+            arbiter: Mutex::default(),
             passes: AtomicU64::new(0),
+        }
+    }
+
+    /// The same, where all tasks together work on no more nodes than this at once; 0 for as many as they like.
+    #[must_use]
+    pub fn with_max_disrupted_nodes(self, nodes: u32) -> Self {
+        Self {
+            arbiter: Mutex::new(Arbiter::new(nodes)),
+            ..self
         }
     }
 
@@ -117,6 +130,9 @@ impl Reconciler {
             Key::Node(node) => {
                 tracing::info_span!("reconcile", controller = "windowshostnode", name = %node, reconcileID = %id)
             }
+            Key::Strays => {
+                tracing::info_span!("reconcile", controller = "strays", reconcileID = %id)
+            }
         }
     }
 
@@ -125,6 +141,7 @@ impl Reconciler {
         let kind = match key {
             Key::Task(_) => "WindowsHostTask",
             Key::Node(_) => "WindowsHostNode",
+            Key::Strays => "pods of deleted tasks",
         };
         match result {
             Ok(done) => {
@@ -169,12 +186,15 @@ impl Reconciler {
         match key {
             Key::Task(key) => self.task(key).await,
             Key::Node(node) => self.node(node).await,
+            Key::Strays => self.strays().await,
         }
     }
 
     async fn task(&self, key: &TaskKey) -> Result<Done, Error> {
         let now = (self.clock)();
+        let turn = self.turn(key);
         let Some(task) = self.index.task(key) else {
+            turn.is_not_needed();
             self.memory().remove(key);
             self.metrics.forget_task(key);
             return Ok(Done::default());
@@ -182,6 +202,7 @@ impl Reconciler {
         tracing::Span::current().record("generation", task.generation);
         // Kubernetes collects the children of a task that is being deleted.
         if task.deleting {
+            turn.is_not_needed();
             return Ok(Done::default());
         }
         let settled = settle(&self.client, &self.index, key, now).await; // reads
@@ -204,7 +225,10 @@ impl Reconciler {
         let plan = match validate(&input, &inputs) {
             // pure
             Ok(desired) => self.decide(&desired, &stored, now).await?, // reads
-            Err(problems) => plan::invalid(task.generation, &stored, &problems, now), // pure
+            Err(problems) => {
+                turn.is_not_needed();
+                plan::invalid(task.generation, &stored, &problems, now) // pure
+            }
         };
         let mut pass = TaskPass {
             reconciler: self,
@@ -241,7 +265,7 @@ impl Reconciler {
             // A DaemonSet of somebody else must not be taken over: that a name was free some time ago is not enough.
             let mut written = plan.actions.iter().filter_map(applied_set);
             if !written.any(|name| absent.contains(name)) {
-                return Ok(plan);
+                return Ok(self.arbitrate(desired, &mut observed, plan, now)); // pure, under a lock
             }
             self.index.doubt_absent_sets(&desired.key);
         }
@@ -261,6 +285,29 @@ impl Reconciler {
             done.writes.push(ledger_word(action));
             // Each write changes what the next one is decided on.
             done.again = Some(Duration::ZERO);
+        }
+        Ok(done)
+    }
+
+    async fn strays(&self) -> Result<Done, Error> {
+        let failed = |error| Error::Strays(Box::new(error));
+        let orphans = self.index.orphans_without_task(); // reads
+        let namespaces: BTreeSet<&String> = orphans.iter().map(|pod| &pod.namespace).collect();
+        let mut tasks = BTreeSet::new();
+        for namespace in namespaces {
+            let uids = stray::task_uids(&self.client, namespace).await; // reads
+            tasks.extend(uids.map_err(failed)?);
+        }
+        let mut done = Done::default();
+        for pod in stray::strays(orphans, &tasks) {
+            stray::delete(&self.client, &pod).await.map_err(failed)?; // writes
+            tracing::info!(
+                namespace = pod.namespace,
+                name = pod.name,
+                task = pod.task_uid,
+                "Deleted a pod of a deleted task"
+            );
+            done.writes.push("DeletePod");
         }
         Ok(done)
     }

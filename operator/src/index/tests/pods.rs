@@ -289,3 +289,63 @@ fn a_uid_and_a_version_of_an_unusual_form_come_back_as_they_were() {
     bench.lose(Kind::Pod, &odd, 1);
     assert_eq!(bench.index.counts().pods, 0);
 }
+
+/// A pod in a round of a crash loop: waiting, then running (and ready, without a probe), then ended.
+fn crash_round(version: u64, restarts: u32, state: &Value, ready: &str, second: i64) -> Value {
+    let mut pod = with_ready(pod("agent-1", version), ready, at(second));
+    let last = json!({"terminated": {"exitCode": 7, "reason": "Error", "message": "no disk"}});
+    pod["status"]["containerStatuses"] =
+        json!([{"restartCount": restarts, "state": state, "lastState": last}]);
+    pod
+}
+
+#[test]
+fn a_round_of_a_crash_loop_changes_neither_the_trouble_nor_the_exit() {
+    let bench = Bench::new();
+    let (mut version, mut restarts) = (10, 1);
+    let mut told = Vec::new();
+    for (second, delay) in [(0, "10s"), (40, "20s"), (100, "40s"), (500, "5m0s")] {
+        let message = format!("back-off {delay} restarting failed container=main");
+        let waiting = json!({"waiting": {"reason": "CrashLoopBackOff", "message": message}});
+        let ended = json!({"terminated": {"exitCode": 7, "reason": "Error", "message": "no disk"}});
+        for (state, ready) in [
+            (waiting, "False"),
+            (json!({"running": {}}), "True"),
+            (ended, "False"),
+        ] {
+            version += 1;
+            restarts += u32::from(ready == "True");
+            let round = crash_round(version, restarts, &state, ready, second);
+            bench.see(Kind::Pod, &round, second);
+            let view = bench.pod(second);
+            told.push((view.trouble, view.exit));
+        }
+    }
+    let (trouble, exit) = told[0].clone();
+    assert_eq!(
+        trouble.map(|trouble| (trouble.reason, trouble.message)),
+        Some((
+            "CrashLoopBackOff".to_owned(),
+            "restarting failed container=main".to_owned()
+        ))
+    );
+    assert_eq!(exit.map(|exit| exit.code), Some(7));
+    assert!(told.iter().all(|one| *one == told[0]), "{told:?}");
+}
+
+#[test]
+fn a_crash_loop_is_over_when_the_pod_was_ready_for_a_minute_or_has_not_restarted_for_ten() {
+    let waiting = json!({"waiting": {"reason": "CrashLoopBackOff", "message": "x"}});
+    for (ready, over) in [("True", 60), ("False", 600)] {
+        let bench = Bench::new();
+        bench.see(Kind::Pod, &crash_round(10, 3, &waiting, "False", 0), 0);
+        let running = crash_round(11, 3, &json!({"running": {}}), ready, 0);
+        bench.see(Kind::Pod, &running, 0);
+        assert_eq!(bench.index.due(at(over - 1)), []);
+        assert!(bench.pod(over).trouble.is_some());
+        assert_eq!(bench.index.due(at(over)), [task_key()]);
+        let view = bench.pod(over);
+        assert_eq!((view.trouble, view.exit), (None, None), "{ready}");
+        assert_eq!(bench.index.due(at(over + 5)), [], "told once");
+    }
+}

@@ -328,3 +328,47 @@ fn a_daemon_set_that_we_deleted_is_going_at_once_and_until_it_is_gone() {
     bench.index.settle(&overdue, found, at(30));
     assert_eq!(going(&bench), [false]);
 }
+
+#[test]
+fn a_pod_that_nothing_controls_is_looked_at_when_its_task_is_gone_and_not_before_all_tasks_are_known()
+ {
+    let spec = json!({"mode": "Daemon"});
+    let bench = Bench::new();
+    bench.see(Kind::Pod, &wave_pod(10, "default"), 0);
+    assert_eq!(
+        bench.see(Kind::Pod, &orphan(11, "default"), 1),
+        [task_key()],
+        "its task looks after it"
+    );
+    let keys = bench.lose(Kind::Task, &task(UID, 1, &spec), 2);
+    assert!(keys.contains(&Key::Strays), "{keys:?}");
+    assert_eq!(
+        bench.index.orphans_without_task(),
+        [],
+        "not every list was read"
+    );
+    for kind in Kind::ALL {
+        if kind != Kind::Pod {
+            bench.list(kind, &[], 3);
+        }
+    }
+    let keys = bench.list(Kind::Pod, &[orphan(12, "default")], 3);
+    assert_eq!(keys, []);
+    let found = bench.index.orphans_without_task();
+    assert_eq!(found.len(), 1);
+    assert_eq!(
+        (found[0].name.as_str(), found[0].task_uid.as_str()),
+        ("agent-1", UID)
+    );
+    // The DaemonSet let it go after the task was gone.
+    bench.see(Kind::Pod, &wave_pod(13, "default"), 4);
+    assert_eq!(bench.index.orphans_without_task(), []);
+    assert_eq!(
+        bench.see(Kind::Pod, &orphan(14, "default"), 5),
+        [Key::Strays]
+    );
+    let mut going = orphan(15, "default");
+    going["metadata"]["deletionTimestamp"] = json!(at(6).to_string());
+    bench.see(Kind::Pod, &going, 6);
+    assert_eq!(bench.index.orphans_without_task(), []);
+}

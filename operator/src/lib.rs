@@ -12,6 +12,7 @@
 //! Decisions are pure functions over plain data; reading and writing at the edges decides nothing.
 
 pub mod apply;
+pub mod arbiter;
 pub mod args;
 pub mod build;
 pub mod client;
@@ -37,5 +38,6 @@ pub mod run;
 pub mod schedule;
 pub mod server;
 pub mod status;
+pub mod stray;
 pub mod validate;
 pub mod watch;

@@ -62,6 +62,7 @@ use crate::template::Template;
         type_ = "integer",
         json_path = ".status.healthyNodes"
     ),
+    printcolumn(name = "Wave", type_ = "string", json_path = ".status.wave.name"),
     printcolumn(name = "Failed", type_ = "integer", json_path = ".status.failedNodes"),
     printcolumn(
         name = "Age",

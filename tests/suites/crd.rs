@@ -3,6 +3,9 @@
 //! Longer than 400 lines: the cases, how they are judged and what is printed are one subject: the definitions on a real server.
 #![expect(clippy::unwrap_used, reason = "a failed step fails the scenario")]
 
+#[path = "crd/upgrade.rs"]
+mod upgrade;
+
 use std::path::PathBuf;
 
 use hosttask_tests::bed::{with, workspace_root};
@@ -58,13 +61,18 @@ struct Server {
 impl Server {
     /// An API server with the CRDs applied by kubectl from the client's side, as most people do.
     async fn start() -> Self {
+        Self::with_definitions(&["apply", "-k", &crds()]).await
+    }
+
+    /// An API server on which kubectl did this to install the definition.
+    async fn with_definitions(arguments: &[&str]) -> Self {
         let options = ClusterOptions {
             controllers: false,
             scheduler: false,
             ..ClusterOptions::default()
         };
         let cluster = LocalCluster::start(options).await.unwrap();
-        let applied = cluster.kubectl(&["apply", "-k", &crds()]).await.unwrap();
+        let applied = cluster.kubectl(arguments).await.unwrap();
         assert!(
             applied.is_success() && !applied.stderr.contains("Warning"),
             "{}",
@@ -374,6 +382,26 @@ async fn a_new_task_is_not_settled_and_the_columns_are_there() {
         selected.stdout,
         selected.stderr
     );
+}
+
+#[tokio::test]
+async fn the_samples_are_accepted_without_a_warning() {
+    let server = Server::start().await;
+    let samples = workspace_root().join("config/samples");
+    let applied = server
+        .cluster
+        .kubectl(&["apply", "-k", &samples.to_string_lossy()])
+        .await
+        .unwrap();
+    assert!(
+        applied.is_success() && !applied.stderr.contains("Warning"),
+        "{}",
+        applied.stderr
+    );
+    let tasks = applied.stdout.lines().filter(|line| {
+        line.starts_with("windowshosttask.hosttask.dev/") && line.ends_with("created")
+    });
+    assert_eq!(tasks.count(), 8, "{}", applied.stdout);
 }
 
 #[tokio::test]

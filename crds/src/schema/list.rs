@@ -42,6 +42,7 @@ const LISTS: &[(&str, Merge, u32)] = &[
     ("ports", Map(&["containerPort", "protocol"]), 64),
     ("readinessGates", Atomic, 16),
     ("rebootRequired", Set, 100),
+    ("rerunOn", Set, 3),
     ("secrets", Map(&["name"]), 32),
     ("sources", Atomic, 32),
     ("success", Set, 100),

@@ -45,11 +45,16 @@ rules! {
     "local_group_is_no_account" at "spec.runAs.localGroup":
         "!(self.lowerAscii().replace(' ', '') in ['system', 'localservice', 'networkservice', 'containeradministrator', 'containeruser'])",
         "is an account and no group; use runAs.account: System, LocalService or NetworkService";
-    "job_needs_run_once" at "spec" field ".job": "!has(self.job) || self.mode == 'RunOnce'",
-        "is only for mode RunOnce; remove it";
+    "job_is_not_for_daemons" at "spec" field ".job": "!has(self.job) || self.mode != 'Daemon'",
+        "is only for mode RunOnce and Scheduled; remove it";
+    "schedule_goes_with_the_mode" at "spec" field ".schedule": "has(self.schedule) == (self.mode == 'Scheduled')",
+        "is required with mode Scheduled, and only for that mode; add it, or remove it";
+    "scheduled_runs_have_no_waves" at "spec" field ".rollout":
+        "self.mode != 'Scheduled' || !has(self.rollout) || ((!has(self.rollout.waves) || self.rollout.waves.size() == 0) && (!has(self.rollout.partition) || (type(self.rollout.partition) == int ? self.rollout.partition == 0 : self.rollout.partition == '0%')))",
+        "has waves or a partition, which mode Scheduled has no use for: every node runs when the schedule is due; remove them, and use maxUnavailable and schedule.jitterSeconds";
     "restart_policy_follows_the_mode" at "spec" field ".template.spec.restartPolicy":
         "!has(self.template.spec.restartPolicy) || self.template.spec.restartPolicy == (self.mode == 'Daemon' ? 'Always' : 'Never')",
-        "must be Always with mode Daemon and Never with mode RunOnce; remove it, the operator sets it";
+        "must be Always with mode Daemon and Never with mode RunOnce and Scheduled; remove it, the operator sets it";
     "windows_build_has_three_numbers" at "spec.placement.windowsBuilds.[]":
         r"self.matches('^[0-9]{1,6}\\.[0-9]{1,6}\\.[0-9]{1,6}$')",
         "is no Windows build; give it as in the node label node.kubernetes.io/windows-build, such as 10.0.20348";
@@ -102,8 +107,8 @@ rules! {
     "max_unreachable_is_an_amount" at "spec.rollout.unreachableNodes.maxUnreachable":
         "type(self) == int ? self >= 0 : self.matches('^([0-9]|[1-9][0-9]|100)%$')",
         "must be a number of nodes from 0, or a percentage from 0% to 100%";
-    "window_schedule_has_five_fields" at "spec.rollout.maintenanceWindows.schedule":
-        r"self.matches('^[^\s]+( +[^\s]+){4}$')",
+    "schedule_has_five_fields" at "spec.rollout.maintenanceWindows.schedule, spec.schedule.cron":
+        r"self.matches('^[^\\s]+( +[^\\s]+){4}$')",
         "must have the five fields of cron: minute, hour, day of month, month and day of week, such as 0 2 * * SUN";
     "ready_condition_is_true" at "spec.health.nodeConditions.[]" field ".status":
         "self.type != 'Ready' || self.status == 'True'",
@@ -114,6 +119,14 @@ rules! {
     "retry_delays_are_in_order" at "spec.job.retry" field ".maxSeconds":
         "(has(self.initialSeconds) ? self.initialSeconds : 300) <= (has(self.maxSeconds) ? self.maxSeconds : 86400)",
         "must not be less than initialSeconds (without it, that is 300); raise it or lower initialSeconds";
+    "check_only_needs_check" at "spec.job" field ".checkOnly": "!has(self.checkOnly) || !self.checkOnly || has(self.check)",
+        "needs job.check, which says what to look at; add it, or remove checkOnly";
+    "rerun_needs_run_once" at "spec" field ".job":
+        "self.mode != 'Scheduled' || !has(self.job) || (!has(self.job.rerunOn) && !has(self.job.rerunNonce))",
+        "has rerunOn or rerunNonce, which are only for mode RunOnce: with mode Scheduled the schedule says when; remove them";
+    "rerun_nonce_needs_spec_change" at "spec.job" field ".rerunNonce":
+        "!has(self.rerunNonce) || self.rerunNonce == '' || !has(self.rerunOn) || 'SpecChange' in self.rerunOn",
+        "has no effect without SpecChange in rerunOn; add that, or remove rerunNonce";
     "exit_code_has_one_meaning" at "spec.job.exitCodes" field ".rebootRequired":
         "!has(self.rebootRequired) || !has(self.success) || !self.rebootRequired.exists(code, code in self.success)",
         "lists a code that is also a success code; an exit code can have one meaning, remove it from one list";

@@ -7,6 +7,7 @@ mod dependency;
 mod found;
 mod identity;
 mod input;
+mod job;
 mod limits;
 pub mod name;
 mod placement;
@@ -24,7 +25,7 @@ use std::collections::BTreeMap;
 
 use hosttask_crds::Reason;
 use hosttask_crds::task::{
-    Account, Dependency, Health, Inputs, Job, Mode, Placement, Rollout, RunAs,
+    Account, Dependency, Health, Inputs, Job, Mode, Placement, Rollout, RunAs, Schedule,
 };
 use k8s_openapi::api::core::v1::{PodSpec, PodTemplateSpec};
 use serde_json::{Value, json};
@@ -38,8 +39,6 @@ pub use found::{Rule, Source};
 
 rules! {
     REQUIRED: ApiServer, "spec.{mode,runAs,template}", "is required";
-    JOB_MODE: Hosttask, "spec.job",
-        "is only for mode RunOnce; remove it, or make a new task with mode RunOnce";
 }
 
 /// One thing that is wrong with a task.
@@ -129,10 +128,9 @@ pub fn validate(task: &TaskInput<'_>, inputs: &InputsView) -> Result<Desired, Ve
     let health: Health = section.optional("health", found).unwrap_or_default();
     let verdict = limits::health(&health, found);
     let job: Option<Job> = section.optional("job", found);
-    if job.is_some() && mode == Some(Mode::Daemon) {
-        found.report(&JOB_MODE, "spec.job".to_owned(), None);
-    }
-    let job = limits::job(&job.unwrap_or_default(), found);
+    let job = job::job(job.as_ref(), mode, found);
+    let schedule: Option<Schedule> = section.optional("schedule", found);
+    let schedule = job::schedule(schedule.as_ref(), mode, found);
     let (Some(mode), Some(run_as), Some(template), true) =
         (mode, run_as, template, found.is_empty())
     else {
@@ -161,6 +159,7 @@ pub fn validate(task: &TaskInput<'_>, inputs: &InputsView) -> Result<Desired, Ve
         start_grace: verdict.start_grace,
         node_conditions: verdict.node_conditions,
         job,
+        schedule,
         waves: pace.waves,
         partition: pace.partition,
         order: pace.order,
@@ -223,6 +222,7 @@ pub fn rules() -> impl Iterator<Item = &'static Rule> {
         wave::RULES,
         window::RULES,
         limits::RULES,
+        job::RULES,
     ]
     .into_iter()
     .flatten()
@@ -258,9 +258,16 @@ fn content(spec: &Value, inputs: &Value) -> Value {
         "template": spec.get("template"),
         "inputs": inputs,
     });
-    let codes = spec.pointer("/job/exitCodes").filter(|it| !it.is_null());
-    if let (Some(codes), Value::Object(map)) = (codes, &mut content) {
-        map.insert("exitCodes".to_owned(), codes.clone());
+    // What is left out is left out here too: a field that is new must not change the revision of a task without it.
+    let optional = ["exitCodes", "check", "rerunNonce"]
+        .into_iter()
+        .filter_map(|field| {
+            let value = spec.get("job")?.get(field)?;
+            let is_set = !value.is_null() && value != "";
+            is_set.then(|| (field.to_owned(), value.clone()))
+        });
+    if let Value::Object(map) = &mut content {
+        map.extend(optional);
     }
     content
 }

@@ -67,9 +67,9 @@ pub(super) fn rollout(rollout: &Rollout, mode: Option<Mode>, found: &mut Found) 
         min_ready,
         progress_deadline,
         revision_history_limit: usize::try_from(history).unwrap_or_default(),
-        partition: wave::partition(rollout, found),
+        partition: wave::partition(rollout, mode, found),
         order: order(rollout, found),
-        waves: wave::waves(rollout, found),
+        waves: wave::waves(rollout, mode, found),
         approved_wave: wave::approved_wave(rollout, found),
         failure_policy: failure_policy(rollout, mode, found),
         unreachable_after: seconds(

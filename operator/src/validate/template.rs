@@ -194,7 +194,7 @@ fn scheduling(spec: &PodSpec, found: &mut Found) {
 fn restart_policy(spec: &PodSpec, mode: Mode, found: &mut Found) {
     let (rule, expected) = match mode {
         Mode::Daemon => (&RESTART_DAEMON, "Always"),
-        Mode::RunOnce => (&RESTART_RUN_ONCE, "Never"),
+        Mode::RunOnce | Mode::Scheduled => (&RESTART_RUN_ONCE, "Never"),
     };
     if let Some(policy) = spec.restart_policy.as_ref().filter(|it| *it != expected) {
         let value: Option<&dyn Display> = Some(policy);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use hosttask_crds::label::DEFAULT_WAVE;
-use hosttask_crds::task::{self, Rollout};
+use hosttask_crds::task::{self, Mode, Rollout};
 
 use super::amount::amount;
 use super::found::{Found, rules};
@@ -21,6 +21,9 @@ rules! {
         "is only without waves; remove it, or remove the waves (a wave with approval: Manual holds the later ones back)";
     APPROVED_WAVE: ApiServer, "spec.rollout.approvedWave",
         "must be REVISION/WAVE; copy it from the message of the condition Ready";
+    SCHEDULED: Hosttask, "spec.rollout.{waves,partition}",
+        "is of no use with mode Scheduled, where every node runs when the schedule is due; remove it, and use maxUnavailable \
+         and schedule.jitterSeconds";
     NAME: ApiServer, "spec.rollout.waves[*].name",
         "must be 1 to 20 lower-case letters, digits and dashes, without a dash at an end";
     DEFAULT_NAME: ApiServer, "spec.rollout.waves[*].name",
@@ -39,7 +42,10 @@ const LONGEST_NAME: usize = 20;
 const MOST_ALTERNATIVES: usize = 64;
 
 /// Judges the waves, and puts the wave of all other nodes after them.
-pub(super) fn waves(rollout: &Rollout, found: &mut Found) -> Vec<Wave> {
+pub(super) fn waves(rollout: &Rollout, mode: Option<Mode>, found: &mut Found) -> Vec<Wave> {
+    if mode == Some(Mode::Scheduled) && !rollout.waves.is_empty() {
+        found.report(&SCHEDULED, "spec.rollout.waves".to_owned(), None);
+    }
     let mut names = BTreeSet::new();
     let mut waves = Vec::new();
     for (index, it) in rollout.waves.iter().enumerate() {
@@ -60,14 +66,20 @@ pub(super) fn waves(rollout: &Rollout, found: &mut Found) -> Vec<Wave> {
 }
 
 /// Judges the partition; none where it holds back no node.
-pub(super) fn partition(rollout: &Rollout, found: &mut Found) -> Option<Amount> {
+pub(super) fn partition(
+    rollout: &Rollout,
+    mode: Option<Mode>,
+    found: &mut Found,
+) -> Option<Amount> {
     let field = "spec.rollout.partition";
     let partition = amount(rollout.partition.as_ref(), 0, &PARTITION, field, found)
         .filter(|it| !matches!(it, Amount::Count(0) | Amount::Percent(0)));
-    if let Some(partition) = &partition
-        && !rollout.waves.is_empty()
-    {
-        found.report(&PARTITION_OR_WAVES, field.to_owned(), Some(partition));
+    if let Some(partition) = &partition {
+        if mode == Some(Mode::Scheduled) {
+            found.report(&SCHEDULED, field.to_owned(), Some(partition));
+        } else if !rollout.waves.is_empty() {
+            found.report(&PARTITION_OR_WAVES, field.to_owned(), Some(partition));
+        }
     }
     partition
 }

@@ -16,7 +16,7 @@ rules! {
 }
 
 /// The time zone where none is given.
-const UTC: &str = "Etc/UTC";
+pub(super) const UTC: &str = "Etc/UTC";
 /// The fields of a schedule.
 const FIELDS: usize = 5;
 
@@ -25,8 +25,8 @@ pub(super) fn windows(windows: &[MaintenanceWindow], found: &mut Found) -> Vec<W
     let one = |(index, it): (usize, &MaintenanceWindow)| {
         let at = format!("spec.rollout.maintenanceWindows[{index}]");
         let time_zone = it.time_zone.as_deref().unwrap_or(UTC);
-        let fields = (format!("{at}.schedule"), format!("{at}.timeZone"));
-        cron(&it.schedule, time_zone, fields, found);
+        let (field, zone_field) = (format!("{at}.schedule"), format!("{at}.timeZone"));
+        cron(&it.schedule, time_zone, (&field, &zone_field), found);
         let duration = Some(it.duration_seconds);
         let field = format!("{at}.durationSeconds");
         Window {
@@ -39,18 +39,19 @@ pub(super) fn windows(windows: &[MaintenanceWindow], found: &mut Found) -> Vec<W
 }
 
 /// Judges a schedule and its time zone; the fields are those of the two.
-fn cron(schedule: &str, time_zone: &str, (field, zone_field): (String, String), found: &mut Found) {
+pub(super) fn cron(schedule: &str, time_zone: &str, fields: (&str, &str), found: &mut Found) {
+    let (field, zone_field) = (fields.0.to_owned(), fields.1.to_owned());
     let mut error = Cron::parse(schedule, time_zone).err();
     if let Some(CronError::TimeZone(_)) = &error {
         found.report(&TIME_ZONE, zone_field, Some(&time_zone));
         error = Cron::parse(schedule, UTC).err();
     }
-    let fields = schedule.split_ascii_whitespace().count();
+    let count = schedule.split_ascii_whitespace().count();
     if let Some(error) = error {
         found.report_with(&CRON, field, Some(&schedule), &error.to_string());
-    } else if fields != FIELDS {
+    } else if count != FIELDS {
         // Nicknames such as @daily: the schema does not take them, so no task can rely on them.
-        let detail = format!("it has {fields} fields");
+        let detail = format!("it has {count} fields");
         found.report_with(&CRON, field, Some(&schedule), &detail);
     }
 }

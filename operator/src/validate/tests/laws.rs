@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::build::{controller_revision, daemon_set, job};
-use crate::desired::{Amount, Wave};
+use crate::desired::{Amount, RerunOn, Wave};
 use crate::observed::NodeView;
 use crate::revision;
-use hosttask_crds::task::{Approval, FailureAction};
+use hosttask_crds::task::{Approval, ConcurrencyPolicy, FailureAction};
 use proptest::prelude::*;
 
 /// Words that lead deep into the types; anything else would be skipped as unknown.
@@ -267,7 +267,8 @@ fn other(pointer: &str, value: &Value) -> Value {
         "mountPath" => json!("/etc/other"),
         "approval" => json!("Auto"),
         "action" => json!("Continue"),
-        "schedule" => json!("0 3 * * *"),
+        "schedule" | "cron" => json!("0 4 * * *"),
+        "concurrencyPolicy" => json!("Forbid"),
         "timeZone" => json!("America/New_York"),
         "status" => json!("True"),
         _ => match value {
@@ -292,7 +293,11 @@ fn revision_of(spec: &Value) -> Option<String> {
 
 #[test]
 fn every_leaf_of_the_content_changes_the_revision_and_nothing_else_does() {
-    for (spec, least_inside, least_outside) in [(run_once(), 12, 8), (steered(), 12, 25)] {
+    for (spec, least_inside, least_outside) in [
+        (run_once(), 12, 8),
+        (steered(), 12, 25),
+        (scheduled(), 12, 12),
+    ] {
         leaves_change_the_revision(&spec, least_inside, least_outside);
     }
 }
@@ -406,6 +411,93 @@ fn what_steers_a_rollout_is_compiled_with_its_defaults() {
     assert_eq!((desired.partition, desired.max_unreachable), (None, None));
     assert_eq!(desired.unreachable_after.as_secs(), 60);
     assert_eq!(desired.windows[0].time_zone, "Etc/UTC");
+}
+
+#[test]
+fn a_schedule_and_a_check_are_compiled_with_their_defaults() {
+    let schedule = check(&scheduled(), &inputs()).unwrap().schedule.unwrap();
+    assert_eq!(
+        (schedule.cron.as_str(), schedule.jitter.as_secs()),
+        ("0 3 * * *", 600)
+    );
+    assert_eq!(
+        schedule.starting_deadline.map(|it| it.as_secs()),
+        Some(3600)
+    );
+    assert_eq!(schedule.concurrency, ConcurrencyPolicy::Replace);
+
+    let mut spec = scheduled();
+    set(&mut spec, "/schedule", json!({"cron": "0 3 * * *"}));
+    let schedule = check(&spec, &inputs()).unwrap().schedule.unwrap();
+    assert_eq!(
+        (schedule.time_zone.as_str(), schedule.jitter.as_secs()),
+        ("Etc/UTC", 0)
+    );
+    assert_eq!(
+        (schedule.starting_deadline, schedule.concurrency),
+        (None, ConcurrencyPolicy::Forbid)
+    );
+
+    let job = |part: Value| {
+        let mut spec = run_once();
+        set(&mut spec, "/job", part);
+        check(&spec, &inputs()).unwrap().job
+    };
+    assert_eq!(job(json!({})).rerun_on, RerunOn::default());
+    let never = RerunOn {
+        spec_change: false,
+        node_reimage: false,
+        node_reboot: false,
+    };
+    assert_eq!(job(json!({"rerunOn": []})).rerun_on, never);
+    let reboot = job(json!({"rerunOn": ["NodeReboot"]})).rerun_on;
+    assert_eq!(
+        reboot,
+        RerunOn {
+            node_reboot: true,
+            ..never
+        }
+    );
+    let checked = job(json!({"check": {"command": ["a", "b"]}, "checkOnly": true}));
+    assert_eq!(
+        (checked.check.unwrap().len(), checked.check_only),
+        (2, true)
+    );
+}
+
+#[test]
+fn check_and_nonce_are_content_and_what_is_not_set_is_not() {
+    let with = |pointer: &str, value: Value| {
+        let mut spec = run_once();
+        set(&mut spec, pointer, value);
+        check(&spec, &inputs()).unwrap().content.raw
+    };
+    let plain = check(&run_once(), &inputs()).unwrap().content.raw;
+    for (pointer, value) in [
+        ("/job/rerunNonce", json!("")),
+        ("/job/rerunNonce", Value::Null),
+        ("/job/check", Value::Null),
+        ("/job/rerunOn", json!(["SpecChange", "NodeReboot"])),
+    ] {
+        assert_eq!(with(pointer, value), plain, "{pointer}");
+    }
+    assert_ne!(with("/job/rerunNonce", json!("2")), plain);
+    let checked = with("/job/check", json!({"command": ["a"]}));
+    assert_ne!(checked, plain);
+    let mut spec = run_once();
+    set(&mut spec, "/job/check", json!({"command": ["a"]}));
+    set(&mut spec, "/job/checkOnly", json!(true));
+    assert_eq!(check(&spec, &inputs()).unwrap().content.raw, checked);
+}
+
+/// Names of revisions as the first release gave them. Where one of them changes, an upgrade of the operator restarts the
+/// pods of every task.
+#[test]
+fn revisions_have_the_names_of_the_first_release() {
+    let name = |spec: &Value| revision_of(spec).unwrap();
+    assert_eq!(name(&daemon()), "agent-uyiyft4cus");
+    assert_eq!(name(&steered()), name(&daemon()));
+    assert_eq!(name(&run_once()), "agent-q7hq25bpi4");
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use hosttask_crds::WindowsHostTask;
+
 use super::*;
 
 fn root() -> PathBuf {
@@ -63,6 +65,45 @@ fn the_recipes_and_samples_are_valid_tasks() {
         }
     }
     assert!(tasks >= 6, "only {tasks} tasks were found");
+}
+
+/// The YAML blocks of a page.
+fn blocks(page: &str) -> Vec<Value> {
+    let blocks = page.split("```yaml\n").skip(1);
+    let texts = blocks.map(|it| it.split("```").next().unwrap_or_default());
+    texts
+        .map(|it| serde_saphyr::from_str(it).unwrap())
+        .collect()
+}
+
+#[test]
+fn every_example_of_the_documentation_is_part_of_a_valid_task() {
+    let page = std::fs::read_to_string(root().join("crds/docs/rollout.md")).unwrap();
+    let examples = blocks(&page);
+    assert!(examples.len() >= 9, "only {} were found", examples.len());
+    for example in examples {
+        let mut task = json!({
+            "apiVersion": "hosttask.dev/v1alpha1",
+            "kind": "WindowsHostTask",
+            "metadata": {"name": "agent"},
+            "spec": {
+                "mode": "Daemon",
+                "runAs": {"account": "System"},
+                "template": {"spec": {"containers": [{"name": "a", "image": "a"}]}},
+            },
+        });
+        for (field, value) in example["spec"].as_object().unwrap() {
+            task["spec"][field] = value.clone();
+        }
+        // A field that the type does not know would be gone.
+        let typed: WindowsHostTask = serde_json::from_value(task.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&typed).unwrap(), task);
+        assert_eq!(
+            check(&task["spec"], &InputsView::default()).err(),
+            None,
+            "{example}"
+        );
+    }
 }
 
 /// The task one would first try: the pod of a DaemonSet as it is, with its account.

@@ -95,6 +95,24 @@ pub(crate) fn run_once() -> Value {
     spec
 }
 
+/// The same as a task of mode Scheduled.
+pub(crate) fn scheduled() -> Value {
+    let mut spec = run_once();
+    set(&mut spec, "/mode", json!("Scheduled"));
+    set(
+        &mut spec,
+        "/schedule",
+        json!({
+            "cron": "0 3 * * *",
+            "timeZone": "Europe/Berlin",
+            "startingDeadlineSeconds": 3600,
+            "concurrencyPolicy": "Replace",
+            "jitterSeconds": 600,
+        }),
+    );
+    spec
+}
+
 /// Inputs as `daemon` names them.
 pub(crate) fn inputs() -> InputsView {
     InputsView {

@@ -86,6 +86,7 @@ fn cases() -> Vec<Case> {
         task::placement_cases(),
         task::input_cases(),
         task::limit_cases(),
+        task::job_cases(),
         rollout::rollout_cases(),
         rollout::wave_cases(),
         rollout::order_cases(),
@@ -98,7 +99,7 @@ fn cases() -> Vec<Case> {
 
 #[test]
 fn a_task_with_something_of_everything_is_valid() {
-    for spec in [daemon(), steered(), run_once()] {
+    for spec in [daemon(), steered(), run_once(), scheduled()] {
         assert_eq!(check(&spec, &inputs()).err(), None);
     }
 }

@@ -1,7 +1,8 @@
 //! Cases of everything but the template.
 
 use super::super::super::{
-    decode, identity as i, input, limits as l, placement as p, selector as s,
+    decode, identity as i, input, job as j, limits as l, placement as p, selector as s, wave,
+    window,
 };
 use super::*;
 
@@ -11,7 +12,7 @@ pub(super) fn task_cases() -> Vec<Case> {
         case(&REQUIRED, "/mode", Value::Null),
         case(&REQUIRED, "/runAs", Value::Null),
         case(&REQUIRED, "/template", Value::Null),
-        case(&JOB_MODE, "/job", json!({"ttlSecondsAfterFinished": 60})),
+        case(&j::MODE, "/job", json!({"ttlSecondsAfterFinished": 60})),
         case(&decode::MALFORMED, "/mode", json!("Sometimes")),
         case(&decode::MALFORMED, "/suspend", json!("no")),
         case(&decode::MALFORMED, "/template", json!([])),
@@ -165,24 +166,24 @@ pub(super) fn limit_cases() -> Vec<Case> {
     let mut cases = vec![
         case(&l::MIN_HEALTHY, "/health/minHealthy", json!(-1)),
         case(&l::MIN_HEALTHY, "/health/minHealthy", json!("most")),
-        job(&l::CODE_NONE, "/job/exitCodes/success", json!([])),
-        job(&l::CODE_TWICE, "/job/exitCodes/success", json!([0, 0])).named_at("[1]"),
+        job(&j::CODE_NONE, "/job/exitCodes/success", json!([])),
+        job(&j::CODE_TWICE, "/job/exitCodes/success", json!([0, 0])).named_at("[1]"),
         job(
-            &l::CODE_IN_BOTH,
+            &j::CODE_IN_BOTH,
             "/job/exitCodes/rebootRequired",
             json!([7]),
         )
         .named_at("[0]"),
-        job(&l::CODE_ZERO, "/job/exitCodes/rebootRequired", json!([0])).named_at("[0]"),
+        job(&j::CODE_ZERO, "/job/exitCodes/rebootRequired", json!([0])).named_at("[0]"),
         of(
             run_once(),
-            &l::CODE_COUNT,
+            &j::CODE_COUNT,
             "/job/exitCodes/success",
             json!((0..255).collect::<Vec<i32>>()),
             "spec.job.exitCodes",
         ),
-        job(&l::RETRY_ORDER, "/job/retry/maxSeconds", json!(299)),
-        job(&l::RETRY_ORDER, "/job/retry/initialSeconds", json!(86_401)),
+        job(&j::RETRY_ORDER, "/job/retry/maxSeconds", json!(299)),
+        job(&j::RETRY_ORDER, "/job/retry/initialSeconds", json!(86_401)),
     ];
     for (pointer, value) in [
         ("/rollout/minReadySeconds", -1),
@@ -201,5 +202,44 @@ pub(super) fn limit_cases() -> Vec<Case> {
     ] {
         cases.push(job(&l::RANGE, pointer, json!(value)));
     }
+    cases
+}
+
+pub(super) fn job_cases() -> Vec<Case> {
+    let command = json!({"command": ["powershell", "-Command", "exit 0"]});
+    let scheduled =
+        |rule, pointer: &str, value| of(scheduled(), rule, pointer, value, &field(pointer));
+    let mut nonce = job(&j::NONCE, "/job/rerunNonce", json!("2"));
+    set(&mut nonce.spec, "/job/rerunOn", json!(["NodeReboot"]));
+    let mut cases = vec![
+        nonce,
+        job(&j::CHECK_COMMAND, "/job/check/command", json!([])),
+        job(&j::CHECK_COMMAND, "/job/check/command", json!([""])),
+        job(&j::CHECK_ONLY, "/job/checkOnly", json!(true)),
+        job(
+            &j::RERUN_TWICE,
+            "/job/rerunOn",
+            json!(["NodeReboot", "NodeReboot"]),
+        )
+        .named_at("[1]"),
+        scheduled(&j::RERUN_MODE, "/job/rerunOn", json!(["NodeReboot"])),
+        scheduled(&j::RERUN_MODE, "/job/rerunNonce", json!("2")),
+        scheduled(&j::SCHEDULE, "/schedule", Value::Null),
+        scheduled(&window::CRON, "/schedule/cron", json!("0 3 * *")),
+        scheduled(&window::TIME_ZONE, "/schedule/timeZone", json!("Berlin")),
+        scheduled(&l::RANGE, "/schedule/startingDeadlineSeconds", json!(0)),
+        scheduled(&l::RANGE, "/schedule/jitterSeconds", json!(86_401)),
+        scheduled(&wave::SCHEDULED, "/rollout/partition", json!(1)),
+        scheduled(
+            &wave::SCHEDULED,
+            "/rollout/waves",
+            steered()["rollout"]["waves"].clone(),
+        ),
+        case(&j::SCHEDULE_MODE, "/schedule", json!({"cron": "0 3 * * *"})),
+        job(&j::SCHEDULE_MODE, "/schedule", json!({"cron": "0 3 * * *"})),
+    ];
+    let mut with_check = job(&j::CHECK_COMMAND, "/job/check", command);
+    set(&mut with_check.spec, "/job/check/command/0", json!(""));
+    cases.push(with_check.named("command"));
     cases
 }

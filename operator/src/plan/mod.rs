@@ -14,6 +14,7 @@ mod reach;
 mod rehome;
 mod revisions;
 mod run_once;
+mod scheduled;
 mod site;
 pub(crate) mod tally;
 mod turn;
@@ -213,9 +214,8 @@ impl Pass<'_> {
         } = *self;
         let decision = match desired.mode {
             Mode::Daemon => daemon::decide(desired, observed, revisions, standing, now),
-            Mode::RunOnce | Mode::Scheduled => {
-                run_once::decide(desired, observed, revisions, standing, now)
-            }
+            Mode::RunOnce => run_once::decide(desired, observed, revisions, standing, now),
+            Mode::Scheduled => scheduled::decide(desired, observed, revisions, standing, now),
         };
         let Decision {
             mut actions,
@@ -261,6 +261,10 @@ impl Pass<'_> {
             collision: revisions.collision,
             tally: &tally,
             starts: actions.iter().any(Action::is_start),
+            applies: actions
+                .iter()
+                .any(|action| matches!(action, Action::ApplyDaemonSet(_))),
+            short: course.short,
             phase,
             waiting,
             position: course.position,
@@ -279,7 +283,15 @@ impl Pass<'_> {
         let wake = self.wake(&tally, &actions, deadline, &course, &status);
         actions.extend(notes.into_iter().map(Action::Publish));
         actions.extend(event::steps(desired, &course.steps));
-        actions.extend(event::transitions(&observed.status, &status, &tally));
+        let turn = event::Turn {
+            afresh: standing.afresh,
+            failed_by: if standing.missed {
+                Reason::ProgressDeadlineExceeded
+            } else {
+                Reason::FailureThresholdExceeded
+            },
+        };
+        actions.extend(event::transitions(&observed.status, &status, &tally, turn));
         Ok(Plan {
             actions,
             status,
@@ -386,7 +398,11 @@ pub fn invalid(
     now: Timestamp,
 ) -> Plan {
     let status = status::invalid(generation, previous, problems, now);
-    let actions = event::transitions(previous, &status, &Tally::default());
+    let turn = event::Turn {
+        afresh: false,
+        failed_by: Reason::FailureThresholdExceeded,
+    };
+    let actions = event::transitions(previous, &status, &Tally::default(), turn);
     Plan {
         actions,
         status,

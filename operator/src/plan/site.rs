@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use hosttask_crds::node::{LedgerEntry, LedgerState};
 use jiff::Timestamp;
 
+use super::failure::Verdict;
 use super::outcome::{calls_for_program, ended};
 use super::{Action, failure};
 use crate::desired::{Desired, RerunOn};
@@ -147,8 +148,36 @@ impl<'a> Site<'a> {
         orphaned.then_some("the pod of a deleted Job ends")
     }
 
+    /// How a Job does that did not get so far as to run anything; none where it did, or its node does not answer.
+    pub(super) fn judge(
+        &self,
+        job: &JobView,
+        desired: &Desired,
+        now: Timestamp,
+    ) -> Option<Verdict> {
+        let pod = self.pod_of(job);
+        let stuck = pod.filter(|pod| self.node.ready && failure::is_stuck(pod))?;
+        let mut verdict = failure::judge(stuck, desired, now);
+        if let Verdict::Failed { failure, .. } = &mut verdict {
+            failure.attempts = Some(job.attempt);
+        }
+        Some(verdict)
+    }
+
+    /// What a Job is at, in a few words.
+    pub(super) fn progress(&self, job: &JobView) -> &'a str {
+        let pod = self.pod_of(job);
+        let trouble = pod.and_then(|pod| pod.trouble.as_ref());
+        match trouble.map(|trouble| trouble.reason.as_str()) {
+            _ if !self.node.ready => "node not ready",
+            Some(trouble) => trouble,
+            None if job.check => "being checked",
+            None => "running",
+        }
+    }
+
     /// The pod that a Job runs.
-    pub(super) fn pod_of(&self, job: &JobView) -> Option<&'a PodView> {
+    fn pod_of(&self, job: &JobView) -> Option<&'a PodView> {
         self.pods.iter().copied().find(|pod| is_of(pod, job))
     }
 

@@ -75,7 +75,7 @@ impl<'a> Pass<'a> {
         if goes_on {
             let mut turn = Turn::new(desired, &gates, standing.update, true);
             turn.left.shut = self.revisions.is_new() && !gates.is_open();
-            actions.extend(self.write(gates.is_open()));
+            actions.extend(write(desired, observed, self.revisions, gates.is_open()));
             // After the check: a Job that waits for its image may still get it, what the API server refuses never runs.
             actions.append(&mut found.stuck);
             actions.extend(self.start(&mut turn, &course, &mut found.waves));
@@ -193,38 +193,19 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// The writes that make the update revision the newest.
-    fn write(self, is_open: bool) -> Vec<Action> {
-        let is_new = self.revisions.is_new();
-        if is_new && !is_open {
-            // What was never checked is kept only once it is.
-            return Vec::new();
-        }
-        let mut actions = Vec::new();
-        if is_new {
-            let somewhere = NodeView {
-                name: "windows-node".to_owned(),
-                ..NodeView::default()
-            };
-            let node = self.observed.nodes.first().unwrap_or(&somewhere);
-            actions.push(Action::CheckJob(Box::new(build::job(
-                self.desired,
-                self.standing.update,
-                node,
-                1,
-            ))));
-        }
-        actions.extend(self.revisions.write.clone());
-        actions
-    }
-
     /// Starts nodes of the waves up to the position: first the programs that checks call for, then retries, then new nodes.
-    fn start(self, turn: &mut Turn<'_, 'a>, course: &Course, areas: &mut [Area<'a>]) -> Vec<Action> {
+    fn start(
+        self,
+        turn: &mut Turn<'_, 'a>,
+        course: &Course,
+        areas: &mut [Area<'a>],
+    ) -> Vec<Action> {
         let begun = if self.is_dry() {
             areas.len()
         } else {
             course.position.saturating_add(1)
         };
+        let create = |start| create(self.desired, self.standing.update, start);
         let mut actions = Vec::new();
         for (wave, area) in areas.iter_mut().enumerate().take(begun) {
             let own = self
@@ -235,7 +216,7 @@ impl<'a> Pass<'a> {
             let max = budget::allowed(own.unwrap_or(self.desired.max_unavailable), area.tally.base);
             let follow = std::mem::take(&mut area.follow);
             turn.left.started += follow.len();
-            actions.extend(follow.into_iter().map(|start| self.create(start)));
+            actions.extend(follow.into_iter().map(create));
             let mut tally = area.tally;
             for nodes in [&mut area.again, &mut area.fresh] {
                 let candidates = Candidates {
@@ -245,19 +226,10 @@ impl<'a> Pass<'a> {
                 };
                 let starts = turn.choose(&tally, max, candidates);
                 tally.disturbed += i32::try_from(starts.len()).unwrap_or(i32::MAX);
-                actions.extend(starts.into_iter().map(|start| self.create(start)));
+                actions.extend(starts.into_iter().map(create));
             }
         }
         actions
-    }
-
-    fn create(self, (node, run): (&NodeView, Run)) -> Action {
-        Action::CreateJob(Box::new(build::job(
-            self.desired,
-            self.standing.update,
-            node,
-            run,
-        )))
     }
 
     fn outcome<'b>(
@@ -293,4 +265,34 @@ impl<'a> Pass<'a> {
             },
         }
     }
+}
+
+/// The writes that make the update revision the newest.
+pub(super) fn write(
+    desired: &Desired,
+    observed: &Observed,
+    revisions: &Revisions,
+    is_open: bool,
+) -> Vec<Action> {
+    if revisions.is_new() && !is_open {
+        // What was never checked is kept only once it is.
+        return Vec::new();
+    }
+    let mut actions = Vec::new();
+    if revisions.is_new() {
+        let somewhere = NodeView {
+            name: "windows-node".to_owned(),
+            ..NodeView::default()
+        };
+        let node = observed.nodes.first().unwrap_or(&somewhere);
+        let job = build::job(desired, &revisions.update, node, 1);
+        actions.push(Action::CheckJob(Box::new(job)));
+    }
+    actions.extend(revisions.write.clone());
+    actions
+}
+
+/// Starts a run on a node.
+pub(super) fn create(desired: &Desired, revision: &str, (node, run): (&NodeView, Run)) -> Action {
+    Action::CreateJob(Box::new(build::job(desired, revision, node, run)))
 }

@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use crate::desired::Desired;
 use crate::observed::{JobView, NodeView, Observed};
 use crate::plan::course::{Standing, WaveTally};
-use crate::plan::failure::{self, Verdict};
+use crate::plan::failure::Verdict;
 use crate::plan::order::FirstGroup;
 use crate::plan::outcome::{COMPLIANT, announce, ended, failure, result, tries};
 use crate::plan::reach::{Reach, reach, regressed};
@@ -215,28 +215,16 @@ impl<'a> Survey<'a> {
         if !self.standing.finished && self.breaks(node, job) {
             return self.open(node);
         }
-        let pod = site.pod_of(job);
         // The user has to see what keeps the program from starting; the Job goes on, for it may recover.
-        let stuck = pod
-            .filter(|pod| node.ready && failure::is_stuck(pod))
-            .map(|pod| failure::judge(pod, self.desired, self.now));
-        match stuck {
-            Some(Verdict::Failed { mut failure, .. }) => {
-                failure.attempts = Some(job.attempt);
+        match site.judge(job, self.desired, self.now) {
+            Some(Verdict::Failed { failure, .. }) => {
                 self.open(node);
                 return self.found.tally.fail(job.created, failure);
             }
             Some(Verdict::Starting { until }) => self.found.tally.wake.at(until),
             Some(Verdict::Healthy) | None => {}
         }
-        let trouble = pod.and_then(|pod| pod.trouble.as_ref());
-        let trouble = trouble.map(|trouble| trouble.reason.as_str());
-        let reason = match trouble {
-            _ if !node.ready => "node not ready",
-            Some(trouble) => trouble,
-            None if job.check => "being checked",
-            None => "running",
-        };
+        let reason = site.progress(job);
         self.in_progress(node, reason);
     }
 

@@ -1,13 +1,17 @@
 //! Events on tasks: one per decision, best effort. A failure to publish is logged and never fails a pass.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use hosttask_crds::{GROUP, VERSION};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::Client;
-use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::api::{Api, Patch, PatchParams, PostParams};
+use serde_json::json;
 
 use crate::desired::TaskKey;
 use crate::plan::Note;
@@ -18,7 +22,9 @@ pub const CONTROLLER: &str = "hosttask.dev/operator";
 const ACTION: &str = "Reconcile";
 /// The API server's limit for the text of an event, in bytes.
 const MAX_NOTE: usize = 1_024;
-/// For how long an equal event is counted up instead of published again. The recorder forgets it after the same time.
+/// The API server's limit for the name of an object.
+const MAX_NAME: usize = 253;
+/// For how long an equal event is counted up instead of published again.
 const SERIES: Duration = Duration::from_mins(6);
 
 /// What makes two events the same, except for their text.
@@ -29,93 +35,140 @@ struct Subject {
     node: Option<String>,
 }
 
+/// An event that was published: an equal one within [`SERIES`] is counted up in it.
+#[derive(Clone, Debug)]
 struct Series {
     note: String,
-    recorder: Recorder,
+    /// The name of the Event object.
+    name: String,
+    count: i32,
     last: Instant,
 }
 
 /// Publishes events.
 ///
-/// kube's recorder counts an event up when everything but its text is equal, and keeps the first text: the second
-/// rollout within minutes would show the revision of the first. So each text has a recorder of its own.
+/// By hand, not with kube's recorder: that one names each event after the whole name of the task, which leaves none for a task
+/// whose name has more than 236 characters, and it keeps the first text of events that differ only in their text.
 pub struct Events {
     client: Client,
-    reporter: Reporter,
+    instance: String,
+    clock: fn() -> Timestamp,
     series: Mutex<BTreeMap<Subject, Series>>,
 }
 
 impl std::fmt::Debug for Events {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Events")
-            .field("reporter", &self.reporter)
+            .field("instance", &self.instance)
             .finish_non_exhaustive()
     }
 }
 
 impl Events {
-    /// Events in the name of this replica.
-    pub fn new(client: Client, instance: &str) -> Self {
-        let reporter = Reporter {
-            controller: CONTROLLER.to_owned(),
-            instance: Some(instance.to_owned()),
-        };
+    /// Events in the name of this replica. `clock` tells the time of day.
+    pub fn new(client: Client, instance: &str, clock: fn() -> Timestamp) -> Self {
         Self {
             client,
-            reporter,
+            instance: instance.to_owned(),
+            clock,
             series: Mutex::default(),
         }
     }
 
     /// Publishes one event on a task.
     pub async fn publish(&self, key: &TaskKey, uid: &str, note: &Note) {
-        let text = shorten(&note.note);
-        let event = Event {
-            type_: if note.warning {
-                EventType::Warning
-            } else {
-                EventType::Normal
-            },
-            reason: note.reason.as_str().to_owned(),
-            note: Some(text.clone()),
-            action: ACTION.to_owned(),
-            secondary: note.node.as_deref().map(node_reference),
-        };
-        let subject = Subject {
-            task_uid: uid.to_owned(),
-            reason: note.reason.as_str(),
-            node: note.node.clone(),
-        };
-        let recorder = self.recorder(subject, &text, Instant::now());
-        if let Err(error) = recorder.publish(&event, &task_reference(key, uid)).await {
+        if let Err(error) = self.try_publish(key, uid, note).await {
             let error = crate::error::chain(&error);
             tracing::warn!(reason = note.reason.as_str(), %error, "Failed to publish an Event");
         }
     }
 
-    /// The recorder that published this text, or a fresh one.
-    fn recorder(&self, subject: Subject, text: &str, now: Instant) -> Recorder {
-        let mut series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
-        series.retain(|_, s| now.saturating_duration_since(s.last) < SERIES);
-        match series.get_mut(&subject) {
-            Some(known) if known.note == text => {
-                known.last = now;
-                known.recorder.clone()
-            }
-            _ => {
-                let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
-                series.insert(
-                    subject,
-                    Series {
-                        note: text.to_owned(),
-                        recorder: recorder.clone(),
-                        last: now,
-                    },
-                );
-                recorder
+    async fn try_publish(&self, key: &TaskKey, uid: &str, note: &Note) -> Result<(), kube::Error> {
+        let (text, now) = (shorten(&note.note), (self.clock)());
+        let subject = Subject {
+            task_uid: uid.to_owned(),
+            reason: note.reason.as_str(),
+            node: note.node.clone(),
+        };
+        let api: Api<Event> = Api::namespaced(self.client.clone(), &key.namespace);
+        if let Some((name, count)) = self.again(&subject, &text) {
+            let series =
+                json!({ "series": { "count": count, "lastObservedTime": MicroTime(now) } });
+            match api
+                .patch(&name, &PatchParams::default(), &Patch::Merge(series))
+                .await
+            {
+                // Kubernetes keeps events for an hour, or for less.
+                Err(kube::Error::Api(status)) if status.is_not_found() => {}
+                result => return result.map(drop),
             }
         }
+        let name = event_name(&key.name, now);
+        let event = self.event(&name, key, uid, note, &text, now);
+        api.create(&PostParams::default(), &event).await?;
+        let published = Series {
+            note: text,
+            name,
+            count: 1,
+            last: Instant::now(),
+        };
+        self.series().insert(subject, published);
+        Ok(())
     }
+
+    fn series(&self) -> MutexGuard<'_, BTreeMap<Subject, Series>> {
+        self.series.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The event that published this text already, and how often it was with this time.
+    fn again(&self, subject: &Subject, text: &str) -> Option<(String, i32)> {
+        let (now, mut all) = (Instant::now(), self.series());
+        all.retain(|_, series| now.saturating_duration_since(series.last) < SERIES);
+        let known = all.get_mut(subject).filter(|known| known.note == text)?;
+        known.count = known.count.saturating_add(1);
+        known.last = now;
+        Some((known.name.clone(), known.count))
+    }
+
+    fn event(
+        &self,
+        name: &str,
+        key: &TaskKey,
+        uid: &str,
+        note: &Note,
+        text: &str,
+        now: Timestamp,
+    ) -> Event {
+        Event {
+            metadata: ObjectMeta {
+                name: Some(name.to_owned()),
+                namespace: Some(key.namespace.clone()),
+                ..ObjectMeta::default()
+            },
+            action: Some(ACTION.to_owned()),
+            reason: Some(note.reason.as_str().to_owned()),
+            note: Some(text.to_owned()),
+            type_: Some(if note.warning { "Warning" } else { "Normal" }.to_owned()),
+            event_time: Some(MicroTime(now)),
+            regarding: Some(task_reference(key, uid)),
+            related: note.node.as_deref().map(node_reference),
+            reporting_controller: Some(CONTROLLER.to_owned()),
+            reporting_instance: Some(self.instance.clone()),
+            ..Event::default()
+        }
+    }
+}
+
+/// The name of an event on a task: as much of the task's name as there is room for, and the time.
+fn event_name(task: &str, now: Timestamp) -> String {
+    let time = format!("{:x}", now.as_nanosecond());
+    let room = MAX_NAME.saturating_sub(time.len() + 1);
+    // The name of a task has nothing but ASCII characters.
+    let kept = task
+        .get(..room)
+        .unwrap_or(task)
+        .trim_end_matches(['.', '-']);
+    format!("{kept}.{time}")
 }
 
 /// At most [`MAX_NOTE`] bytes, cut between characters.
@@ -180,7 +233,10 @@ mod tests {
                 }
             })
         };
-        (Events::new(Client::new(server, "default"), "pod-1"), log)
+        (
+            Events::new(Client::new(server, "default"), "pod-1", Timestamp::now),
+            log,
+        )
     }
 
     fn note(text: &str, node: Option<&str>) -> Note {
@@ -213,20 +269,32 @@ mod tests {
         let log = log.lock().unwrap();
         let seen: Vec<_> = log
             .iter()
-            .map(|(method, body)| (method.as_str(), body["note"].as_str().unwrap()))
+            .map(|(method, body)| (method.as_str(), body["note"].as_str()))
             .collect();
         assert_eq!(
             seen,
             [
-                ("POST", "to a"),
-                ("PATCH", "to a"),
-                ("POST", "to b"),
-                ("POST", "to b")
+                ("POST", Some("to a")),
+                ("PATCH", None),
+                ("POST", Some("to b")),
+                ("POST", Some("to b"))
             ]
         );
         assert_eq!(log[1].1["series"]["count"], 2);
         assert_eq!(log[3].1["related"]["name"], "win-1");
         assert_eq!(log[0].1["regarding"]["uid"], "u1");
+    }
+
+    #[test]
+    fn the_name_of_an_event_has_room_for_the_longest_name_of_a_task() {
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        assert_eq!(event_name("exporter", now), "exporter.18fae27693b40000");
+        let mut long = "a".repeat(235);
+        long.push('.');
+        long.push_str(&"b".repeat(17));
+        let name = event_name(&long, now);
+        assert_eq!(name.len(), 252, "the dot at the end is gone");
+        assert!(crate::validate::name::is_subdomain(&name), "{name}");
     }
 
     #[test]

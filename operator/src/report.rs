@@ -167,7 +167,7 @@ pub async fn write(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hosttask_crds::task::NodeFailure;
+    use hosttask_crds::task::{NodeFailure, Waiting, WaveStatus};
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
     use proptest::prelude::*;
 
@@ -223,6 +223,32 @@ mod tests {
             node: "a".into(),
             ..NodeFailure::default()
         }];
+        assert_eq!(decide(&stored, &failed, just_now), Verdict::Write);
+    }
+
+    #[test]
+    fn the_wave_and_the_failed_revision_do_not_wait_and_what_is_waited_for_does() {
+        let just_now = Some(Duration::from_millis(500));
+        let in_wave = |name: &str, waiting| WindowsHostTaskStatus {
+            wave: Some(WaveStatus {
+                name: name.into(),
+                waiting,
+                ..WaveStatus::default()
+            }),
+            ..status(3, "False", 100)
+        };
+        let stored = in_wave("canary", None);
+        let next = in_wave("default", None);
+        assert_eq!(decide(&stored, &next, just_now), Verdict::Write);
+        let waits = in_wave("canary", Some(Waiting::Budget));
+        assert!(matches!(
+            decide(&stored, &waits, just_now),
+            Verdict::Later(_)
+        ));
+        let failed = WindowsHostTaskStatus {
+            failed_revision: Some("r".into()),
+            ..stored.clone()
+        };
         assert_eq!(decide(&stored, &failed, just_now), Verdict::Write);
     }
 

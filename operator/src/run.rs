@@ -212,7 +212,7 @@ impl<'a> Operator<'a> {
         let (stop_workers, stopped) = watch::channel(false);
         let workers = usize::from(self.args.max_concurrent_reconciles);
         self.metrics.set_workers(workers);
-        let events = Events::new(self.client.clone(), &self.identity);
+        let events = Events::new(self.client.clone(), &self.identity, self.clock);
         let (index, queue, metrics) = (
             Arc::clone(&self.index),
             Arc::clone(&self.queue),

@@ -77,7 +77,7 @@ fn bench_where(
         Arc::clone(&metrics) as Arc<_>,
     );
     Bench {
-        events: Events::new(client.clone(), "me"),
+        events: Events::new(client.clone(), "me", Timestamp::now),
         client,
         index,
         queue: SharedQueue::new(metrics),

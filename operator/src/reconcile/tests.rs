@@ -42,7 +42,7 @@ fn bench(failures: &[(&'static str, u16)]) -> Bench {
     let client = Client::new(server, "default");
     let metrics = Arc::new(Metrics::new("api".into()));
     let queue = Arc::new(SharedQueue::new(Arc::clone(&metrics) as Arc<_>));
-    let events = Events::new(client.clone(), "me");
+    let events = Events::new(client.clone(), "me", Timestamp::now);
     let index = Arc::new(Index::new(None));
     Bench {
         reconciler: Reconciler::new(client, index, queue, events, metrics, Timestamp::now),

@@ -174,8 +174,8 @@ pub(super) struct Course {
     pub(super) over: bool,
     /// Whether the rollout is over and enough nodes are well.
     pub(super) well: bool,
-    /// Whether it begins with this pass, for the first time or again.
-    pub(super) afresh: bool,
+    /// How many nodes of the wave at the position are well and have to be, where the rollout is over before the last one.
+    pub(super) short: Option<(i32, i32)>,
 }
 
 /// Finds the position, and the waves that are passed. `waves` has what was counted, in the order of `desired.waves`;
@@ -196,7 +196,6 @@ pub(super) fn chart(
     let reachable: i32 = waves.iter().map(|wave| wave.base).sum();
     let mut course = Course {
         position: position(desired, observed, standing, waves),
-        afresh: standing.afresh,
         ..Course::default()
     };
     let mut soaking = standing
@@ -246,7 +245,9 @@ fn judge(desired: &Desired, waves: &[WaveTally], course: &mut Course) {
     let rests = begun.all(|wave| wave.open == 0 && wave.settled);
     let here = waves.get(course.position);
     if !at_last {
-        course.over = rests && here.is_some_and(|wave| wave.base > 0 && !is_well(desired, wave));
+        let short = here.filter(|wave| rests && wave.base > 0 && !is_well(desired, wave));
+        course.short = short.map(|wave| (wave.good, needed(desired, wave)));
+        course.over = course.short.is_some();
         return;
     }
     let sum = |of: fn(&WaveTally) -> i32| waves.iter().map(of).sum::<i32>();
@@ -285,8 +286,12 @@ fn is_at(desired: &Desired, position: usize, name: &str) -> bool {
 
 /// Whether all that can be done in a wave is done, and enough of it is well.
 fn is_well(desired: &Desired, wave: &WaveTally) -> bool {
-    let needed = budget::needed(desired.min_healthy, wave.base).min(wave.base);
-    wave.settled && wave.open == 0 && wave.good >= needed
+    wave.settled && wave.open == 0 && wave.good >= needed(desired, wave)
+}
+
+/// How many nodes of a wave have to be well: of a count, no more than it has.
+fn needed(desired: &Desired, wave: &WaveTally) -> i32 {
+    budget::needed(desired.min_healthy, wave.base).min(wave.base)
 }
 
 /// When the soak time of a wave that is well ends; none where it has none. A soak time that was cut short since holds.

@@ -135,6 +135,7 @@ impl<'a> Pass<'a> {
             target,
             finished: standing.finished,
             retries: standing.retries,
+            missed: standing.missed,
             now: self.now,
             found: Found {
                 waves: areas.collect(),

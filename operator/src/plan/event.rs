@@ -12,11 +12,20 @@ use crate::status;
 /// The longest note, in characters: the API's limit of events.
 pub(super) const NOTE: usize = 1024;
 
+/// What the statuses do not tell of the step from one to the next.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Turn {
+    /// Whether the rollout begins, for the first time or again.
+    pub(super) afresh: bool,
+    /// What makes the revision count as failed, where it does from now on.
+    pub(super) failed_by: Reason,
+}
+
 /// The waves that are left behind: told once, as the next pass is at another wave.
 pub(super) fn steps(desired: &Desired, steps: &[Step]) -> Vec<Action> {
     let note = |step: &Step| {
         let (reason, wave, text) = match step {
-            Step::Completed(wave) => (Reason::WaveCompleted, wave, "all of its nodes are well"),
+            Step::Completed(wave) => (Reason::WaveCompleted, wave, "enough of its nodes are well"),
             Step::Skipped(wave) => (
                 Reason::WaveSkipped,
                 wave,
@@ -39,6 +48,7 @@ pub(super) fn transitions(
     previous: &WindowsHostTaskStatus,
     next: &WindowsHostTaskStatus,
     tally: &Tally,
+    turn: Turn,
 ) -> Vec<Action> {
     let mut notes = Vec::new();
     let mut tell = |warning, reason, text: &str, node: Option<&str>| {
@@ -57,7 +67,7 @@ pub(super) fn transitions(
             .is_some_and(|wave| wave.start_time.is_some())
             && status.update_revision == next.update_revision
     };
-    if begun(next) && !begun(previous) {
+    if begun(next) && (turn.afresh || !begun(previous)) {
         tell(
             false,
             Reason::RolloutStarted,
@@ -66,10 +76,8 @@ pub(super) fn transitions(
         );
     }
     let wave = |status: &WindowsHostTaskStatus| {
-        status
-            .wave
-            .as_ref()
-            .map(|wave| (wave.index, wave.start_time.clone()))
+        let wave = status.wave.as_ref();
+        wave.map(|wave| (wave.name.clone(), wave.start_time.clone()))
     };
     if let Some(begins) = next
         .wave
@@ -125,7 +133,7 @@ pub(super) fn transitions(
     let failed = next.failed_revision.is_some() && previous.failed_revision != next.failed_revision;
     if failed && stalled.is_none() {
         // It goes on all the same: back, or with a policy that only reports.
-        tell(true, Reason::FailureThresholdExceeded, text, None);
+        tell(true, turn.failed_by, text, None);
     }
     match ready {
         Some(reason @ Reason::RollingBack) if turns => tell(true, reason, text, None),

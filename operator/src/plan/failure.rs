@@ -75,6 +75,12 @@ pub(super) fn refusal(
     (until.max(later(pod.created, CREATE_GRACE)), failure)
 }
 
+/// A pod that had not come up when the progress deadline passed.
+pub(super) fn overdue(pod: &PodView) -> NodeFailure {
+    let trouble = pod.trouble.as_ref();
+    failure(pod, trouble.map_or("NotReady", |trouble| &trouble.reason))
+}
+
 /// What the kubelet says, with its reason.
 fn refusal_message(pod: &PodView) -> Option<String> {
     let (reason, said) = match (&pod.trouble, &pod.exit) {

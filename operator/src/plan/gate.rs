@@ -94,11 +94,7 @@ impl<'a> Gates<'a> {
 
     /// The first task that this one depends on and that is not well on the node.
     pub(super) fn waits_for(&self, node: &str) -> Option<&'a str> {
-        self.observed
-            .dependencies
-            .iter()
-            .find(|it| !it.exists || !it.done.contains(node))
-            .map(|it| it.name.as_str())
+        waits_for(self.observed, node)
     }
 
     /// What a task in a circle of dependencies reports.
@@ -152,6 +148,15 @@ impl<'a> Gates<'a> {
             message,
         }
     }
+}
+
+/// The first task that this one depends on and that is not well on the node.
+pub(super) fn waits_for<'a>(observed: &'a Observed, node: &str) -> Option<&'a str> {
+    observed
+        .dependencies
+        .iter()
+        .find(|it| !it.exists || !it.done.contains(node))
+        .map(|it| it.name.as_str())
 }
 
 /// How many of `nodes` an amount is; a percentage is rounded down.

@@ -90,7 +90,7 @@ impl Outcome<'_> {
             Some(Gate::Soak(end)) => Phase::Held {
                 reason: Reason::Soaking,
                 waiting: Waiting::Soak,
-                message: format!("all nodes of the wave are well; it soaks until {end}"),
+                message: format!("the wave is well and soaks until {end}"),
             },
             Some(Gate::Approval) => self.approval(),
             None => self.dependency().unwrap_or(Phase::Rolling),
@@ -111,7 +111,7 @@ impl Outcome<'_> {
             reason: Reason::AwaitingApproval,
             waiting: Waiting::Approval,
             message: format!(
-                "all nodes of wave {name} are well; to go on, set rollout.approvedWave to {revision}/{name}, or run: \
+                "wave {name} is well; to go on, set rollout.approvedWave to {revision}/{name}, or run: \
                  kubectl annotate windowshosttask {} --namespace {} --overwrite hosttask.dev/approved-wave={revision}/{name}",
                 key.name, key.namespace
             ),

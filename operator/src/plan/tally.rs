@@ -56,6 +56,8 @@ pub(crate) struct Tally {
     /// How many nodes it waits for.
     waiting: usize,
     failures: Vec<(Timestamp, NodeFailure)>,
+    /// Nodes that did not fail, and are to blame for a missed progress deadline all the same.
+    blamed: Vec<(Timestamp, NodeFailure)>,
     /// When to look again.
     pub(crate) wake: Wake,
 }
@@ -92,15 +94,25 @@ impl Tally {
         self.failures.push((time, failure));
     }
 
+    /// A node that had not come up when the progress deadline passed. It is not counted as failed.
+    pub(crate) fn blame(&mut self, time: Timestamp, failure: NodeFailure) {
+        self.blamed.push((time, failure));
+    }
+
     /// The newest failures, newest first.
     pub(crate) fn failures(&self) -> Vec<NodeFailure> {
-        let mut failures: Vec<_> = self.failures.iter().collect();
+        let mut failures: Vec<_> = self.failures.iter().chain(&self.blamed).collect();
         failures.sort_by(|(a, x), (b, y)| b.cmp(a).then_with(|| x.node.cmp(&y.node)));
         failures
             .into_iter()
             .take(FAILURES)
             .map(|(_, failure)| failure.clone())
             .collect()
+    }
+
+    /// What the rollout waits for, in words, without the failed nodes.
+    pub(crate) fn under_way(&self) -> Option<String> {
+        blame(&[], &self.waited, self.waiting)
     }
 
     /// What the rollout waits for, in words: failed nodes first.

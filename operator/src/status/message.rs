@@ -41,11 +41,11 @@ pub(super) fn counts(facts: &Facts<'_>, failures: &[NodeFailure]) -> String {
                 write_to(&mut text, format_args!("; failed on {nodes}"));
             }
         }
-        (Phase::RollingBack, waited) => {
+        (Phase::RollingBack, _) => {
             if let Some(nodes) = blame(failures, &[], failures.len()) {
                 write_to(&mut text, format_args!("; failed on {nodes}"));
             }
-            if let Some(nodes) = waited {
+            if let Some(nodes) = tally.under_way() {
                 write_to(&mut text, format_args!("; waiting for {nodes}"));
             }
         }

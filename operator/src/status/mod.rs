@@ -89,6 +89,10 @@ pub(crate) struct Facts<'a> {
     pub(crate) opens: Option<Timestamp>,
     /// Whether this pass starts something: then it is not stuck, however long it rested.
     pub(crate) starts: bool,
+    /// Whether this pass writes a DaemonSet.
+    pub(crate) applies: bool,
+    /// How many nodes of the wave are well and have to be, where they are too few.
+    pub(crate) short: Option<(i32, i32)>,
     pub(crate) now: Timestamp,
 }
 
@@ -209,16 +213,13 @@ fn has_progress(facts: &Facts<'_>, next: &WindowsHostTaskStatus) -> bool {
     let waited = facts.previous.wave.as_ref();
     let stood = stood || rests(waited.and_then(|wave| wave.waiting));
     let resumed = is_moving(&facts.phase) && !rests(facts.waiting) && stood;
-    let turned = facts.phase == Phase::RollingBack && facts.starts;
-    !facts.tally.finished && (resumed || turned || counters(facts.previous) != counters(next))
+    !facts.tally.finished
+        && (resumed || facts.applies || counters(facts.previous) != counters(next))
 }
 
 /// Whether the progress deadline counts in this phase.
 fn is_moving(phase: &Phase) -> bool {
-    matches!(
-        phase,
-        Phase::Rolling | Phase::RollingBack | Phase::HandingOver(_)
-    )
+    matches!(phase, Phase::Rolling | Phase::RollingBack)
 }
 
 /// Whether the progress deadline stands still while a rollout waits for this: it is no fault of the nodes.
@@ -230,12 +231,13 @@ fn rests(waiting: Option<Waiting>) -> bool {
 fn failures(facts: &Facts<'_>) -> Vec<NodeFailure> {
     let mut failures = facts.tally.failures();
     if facts.failed && !facts.afresh {
-        let known: Vec<_> = failures.iter().map(|it| it.node.clone()).collect();
-        let kept = facts
-            .previous
-            .failures
+        let known: Vec<_> = failures
             .iter()
-            .filter(|it| it.revision == facts.update && !known.contains(&it.node));
+            .filter(|it| it.revision == facts.update)
+            .map(|it| it.node.clone())
+            .collect();
+        let blamed = facts.previous.failures.iter();
+        let kept = blamed.filter(|it| it.revision == facts.update && !known.contains(&it.node));
         failures.extend(kept.cloned());
         // The blame before anything that the stable revision fails at.
         failures.sort_by_key(|it| it.revision != facts.update);
@@ -308,7 +310,7 @@ fn conditions(
         ),
         Phase::Paused => set.ready("Unknown", Reason::Paused, &format!("paused; {counts}")),
         Phase::Stalled { reason, message } => set.stalled(*reason, message),
-        Phase::Rolling | Phase::RollingBack | Phase::HandingOver(_) if exceeded => {
+        Phase::Rolling | Phase::RollingBack if exceeded => {
             let message = format!(
                 "no progress for {} s; {counts}",
                 facts.desired.progress_deadline.as_secs()
@@ -355,11 +357,16 @@ fn conditions(
         }
         Phase::Complete(reason) => set.ready("True", *reason, &counts),
         Phase::Degraded => {
-            let needed = needed(facts.desired.min_healthy, facts.tally.base);
-            set.stalled(
-                Reason::Degraded,
-                &format!("healthy nodes needed: {needed}; {counts}"),
-            );
+            let needed = match facts.short {
+                Some((good, needed)) => {
+                    format!("healthy nodes of the wave needed: {needed}, there are {good}")
+                }
+                None => format!(
+                    "healthy nodes needed: {}",
+                    needed(facts.desired.min_healthy, facts.tally.base)
+                ),
+            };
+            set.stalled(Reason::Degraded, &format!("{needed}; {counts}"));
         }
     }
     healthy(facts, &mut set);

@@ -6,12 +6,12 @@ use std::time::Duration;
 use hosttask_crds::label::DEFAULT_WAVE;
 use hosttask_crds::node::{LedgerEntry, LedgerState};
 use hosttask_crds::task::{
-    Approval, ConditionStatus, FailureAction, Mode, NodeFailure, Waiting, WaveStatus,
-    WindowsHostTaskStatus,
+    Approval, ConcurrencyPolicy, ConditionStatus, FailureAction, Mode, NodeFailure, RerunOn,
+    Waiting, WaveStatus, WindowsHostTaskStatus,
 };
 use hosttask_operator::desired::{
-    Amount, Desired, FailurePolicy, NodeCondition, Operator, Requirement, TopologyOrder, Wave,
-    Window,
+    self, Amount, Desired, FailurePolicy, NodeCondition, Operator, Requirement, Schedule,
+    TopologyOrder, Wave, Window,
 };
 use hosttask_operator::observed::{
     ConditionView, DaemonSetState, DependencyView, ForeignSet, Grants, JobView, NodeView, Observed,
@@ -32,6 +32,8 @@ pub(crate) const CONTENTS: [&str; 5] = ["A", "B", "C", "D", "E"];
 pub(crate) struct Situation {
     pub(crate) about: String,
     pub(crate) now: Timestamp,
+    /// Why a second look at the same facts need not give the same status.
+    pub(crate) restless: Option<String>,
     spec: Spec,
     previous: Option<Previous>,
     #[serde(default)]
@@ -113,6 +115,25 @@ struct Spec {
     node_conditions: Vec<String>,
     #[serde(default)]
     depends_on: Vec<String>,
+    /// Whether nodes are checked first.
+    #[serde(default)]
+    check: bool,
+    #[serde(default)]
+    check_only: bool,
+    rerun_on: Option<Vec<RerunOn>>,
+    schedule: Option<ScheduleSpec>,
+}
+
+/// A schedule, in UTC.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ScheduleSpec {
+    cron: String,
+    deadline_seconds: Option<u64>,
+    #[serde(default)]
+    replace: bool,
+    #[serde(default)]
+    jitter_seconds: u64,
 }
 
 /// A wave in few words; `default` is added after the last. Nodes name their wave themselves.
@@ -171,6 +192,8 @@ struct Node {
     topology: Vec<Option<String>>,
     #[serde(default)]
     conditions: Vec<ConditionView>,
+    /// Its boot, where it rebooted.
+    boot: Option<String>,
 }
 
 /// The status before, in few words.
@@ -214,10 +237,43 @@ struct Recorded {
     #[serde(default = "start")]
     completed: Timestamp,
     next_retry_time: Option<Timestamp>,
+    reason: Option<String>,
+    started: Option<Timestamp>,
+    earlier_attempts: Option<i32>,
+    /// The time of the schedule.
+    tick: Option<Timestamp>,
+    boot: Option<String>,
 }
 
 fn first() -> i32 {
     1
+}
+
+impl Spec {
+    /// When and how Jobs run.
+    fn runs(&self, desired: &mut Desired) {
+        let command = vec!["test.exe".to_owned()];
+        desired.job.check = self.check.then_some(command);
+        desired.job.check_only = self.check_only;
+        if let Some(rerun) = &self.rerun_on {
+            desired.job.rerun_on = desired::RerunOn {
+                spec_change: rerun.contains(&RerunOn::SpecChange),
+                node_reimage: rerun.contains(&RerunOn::NodeReimage),
+                node_reboot: rerun.contains(&RerunOn::NodeReboot),
+            };
+        }
+        desired.schedule = self.schedule.as_ref().map(|schedule| Schedule {
+            cron: schedule.cron.clone(),
+            time_zone: "UTC".into(),
+            starting_deadline: schedule.deadline_seconds.map(Duration::from_secs),
+            concurrency: if schedule.replace {
+                ConcurrencyPolicy::Replace
+            } else {
+                ConcurrencyPolicy::Forbid
+            },
+            jitter: Duration::from_secs(schedule.jitter_seconds),
+        });
+    }
 }
 
 impl Situation {
@@ -253,6 +309,7 @@ impl Situation {
             desired.job.success.clone_from(codes);
         }
         desired.min_ready = Duration::from_secs(spec.min_ready_seconds.unwrap_or(0));
+        spec.runs(&mut desired);
         spec.rollout(&mut desired);
         desired
     }
@@ -464,7 +521,7 @@ impl Node {
             ready_changed: Some(self.changed),
             unschedulable: self.cordoned,
             system_uuid: format!("machine-{}", self.name),
-            boot_id: "boot-1".into(),
+            boot_id: self.boot.as_deref().unwrap_or("boot-1").into(),
         }
     }
 }
@@ -517,6 +574,8 @@ impl Previous {
                 .map(|node| NodeFailure {
                     node: node.clone(),
                     revision: name(&self.update),
+                    reason: "CrashLoop".into(),
+                    exit_code: Some(7),
                     ..NodeFailure::default()
                 })
                 .collect(),
@@ -535,14 +594,14 @@ impl Recorded {
             state: self.state,
             attempts: self.attempts,
             exit_code: self.exit_code,
-            reason: Some("ExitCode".into()),
+            reason: Some(self.reason.as_deref().unwrap_or("ExitCode").into()),
             message: None,
-            start_time: None,
+            start_time: self.started.map(Time),
             completion_time: Some(Time(self.completed)),
             next_retry_time: self.next_retry_time.map(Time),
-            boot_id: None,
-            earlier_attempts: None,
-            scheduled_time: None,
+            boot_id: self.boot.clone(),
+            earlier_attempts: self.earlier_attempts,
+            scheduled_time: self.tick.map(Time),
             survives_reimage: None,
         }
     }

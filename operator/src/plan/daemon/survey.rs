@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use crate::desired::Desired;
 use crate::observed::{NodeView, Observed, PodView};
 use crate::plan::course::WaveTally;
-use crate::plan::failure::{Verdict, is_healthy, judge, refusal};
+use crate::plan::failure::{REFUSED, Verdict, is_healthy, judge, overdue, refusal};
+use crate::plan::gate::waits_for;
 use crate::plan::order::FirstGroup;
 use crate::plan::reach::{Reach, reach, regressed};
 use crate::plan::tally::{Tally, later};
@@ -23,6 +24,8 @@ pub(super) struct Survey<'a> {
     /// The revision that nodes are brought to: the stable one on the way back.
     pub(super) target: &'a str,
     pub(super) finished: bool,
+    /// Whether the progress deadline passed just now: what has not come up by now is to blame.
+    pub(super) missed: bool,
     /// Whether pods that failed at the update revision are to be replaced.
     pub(super) retries: bool,
     pub(super) now: Timestamp,
@@ -219,13 +222,16 @@ impl<'a> Survey<'a> {
         let known = self.observed.status.failures.iter();
         known
             .filter(|it| it.node == node.name && it.revision == self.target)
-            .find(|it| it.reason == crate::plan::failure::REFUSED)
+            .find(|it| it.reason == REFUSED)
             .cloned()
     }
 
     fn at_target(&mut self, node: &'a NodeView, pod: &'a PodView) {
         if pod.gated {
             self.in_flight(node);
+            if waits_for(self.observed, &node.name).is_none() {
+                return self.in_progress(node, "starting");
+            }
             self.found.gated.get_or_insert(&node.name);
             self.found.gated_nodes += 1;
             return self.in_progress(node, "waits for dependsOn");
@@ -245,6 +251,7 @@ impl<'a> Survey<'a> {
                 if let (Some(failure), false) = (self.known_refusal(node), pod.started) {
                     return self.fail(pod.created, failure);
                 }
+                self.blame(pod);
                 let reason = pod.trouble.as_ref();
                 let reason = reason.map_or("starting", |trouble| trouble.reason.as_str());
                 self.in_progress(node, reason);
@@ -280,7 +287,12 @@ impl<'a> Survey<'a> {
         };
         match failure {
             Some(failure) => self.fail(pod.created, failure),
-            None => self.found.tally.pending += 1,
+            None => {
+                if !well && pod.revision == self.update {
+                    self.blame(pod);
+                }
+                self.found.tally.pending += 1;
+            }
         }
         if node.unschedulable && !self.desired.placement.include_unschedulable {
             self.found.tally.cordoned += 1;
@@ -295,6 +307,13 @@ impl<'a> Survey<'a> {
                 &mut area.bad
             };
             list.push((node, pod));
+        }
+    }
+
+    /// A pod of the update revision had not come up when the progress deadline passed.
+    fn blame(&mut self, pod: &PodView) {
+        if self.missed {
+            self.found.tally.blame(pod.created, overdue(pod));
         }
     }
 

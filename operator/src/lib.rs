@@ -37,6 +37,7 @@ pub mod revision;
 pub mod run;
 pub mod schedule;
 pub mod server;
+pub mod simulate;
 pub mod status;
 pub mod stray;
 pub mod validate;

@@ -205,7 +205,7 @@ impl Requirement {
     }
 
     /// An absent label meets `NotIn`, as in Kubernetes.
-    fn is_met_by(&self, labels: &BTreeMap<String, String>) -> bool {
+    pub(crate) fn is_met_by(&self, labels: &BTreeMap<String, String>) -> bool {
         let value = labels.get(&self.key);
         let is_listed = || value.is_some_and(|value| self.values.contains(value));
         match self.operator {

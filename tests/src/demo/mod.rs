@@ -1,6 +1,8 @@
-//! The demonstration: a control plane, Windows nodes, the shipped configuration, real tasks, and their way to the end.
+//! The demonstration: a control plane, Windows nodes, the shipped configuration, real tasks, and their way to the end; then a
+//! bad release that is rolled back by itself.
 
 mod screen;
+mod second_act;
 
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
@@ -13,13 +15,14 @@ use kube::api::{Api, ListParams};
 use crate::bed::{BedError, BedOptions, OperatorOptions, TestBed, condition, workspace_root};
 use crate::cluster::{ClusterError, ClusterOptions};
 use crate::fleet::script::ScriptError;
-use crate::fleet::{FleetError, FleetOptions, Script};
+use crate::fleet::{FleetError, FleetOptions, Glob, Script};
 use screen::Screen;
 
 /// Runs the main job on this machine: a real Kubernetes control plane, simulated Windows nodes, the Hosttask operator, and
-/// real tasks (Calico, kube-proxy, CSI-proxy, `windows_exporter`, an installer that runs once per node).
+/// real tasks (Calico, kube-proxy, CSI-proxy, `windows_exporter`, an installer that runs once per node, a service with a canary
+/// wave). Then a bad release of that service, which is rolled back by itself, and a minute in which nothing may be written.
 ///
-/// Exit code 0: every task ended as it should. 1: it did not, or something could not be started. 130: interrupted.
+/// Exit code 0: all of that happened. 1: it did not, or something could not be started. 130: interrupted.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "cargo demo", bin_name = "cargo demo", version)]
 pub struct Options {
@@ -75,15 +78,16 @@ pub enum DemoError {
 }
 
 /// The tasks of the demonstration and how each must end: (namespace, name, reason, nodes that may fail).
-const EXPECTED: [(&str, &str, &str, i32); 5] = [
+const EXPECTED: [(&str, &str, &str, i32); 6] = [
     ("kube-system", "calico-node-windows", "RolloutComplete", 0),
     ("kube-system", "kube-proxy-windows", "RolloutComplete", 0),
     ("kube-system", "csi-proxy", "RolloutComplete", 0),
     ("windows-exporter", "windows-exporter", "RolloutComplete", 0),
     ("win-ops", "vc-runtime", "EnoughNodesSucceeded", 1),
+    ("win-ops", "log-forwarder", "RolloutComplete", 0),
 ];
 
-/// One node needs a reboot after the installer, one cannot install it; images take a while.
+/// One node needs a reboot after the installer, one cannot install it; the second release of the service misses a library.
 fn script(nodes: &[String]) -> String {
     let reboot = nodes.get(1).map_or("none", String::as_str);
     let broken = nodes.get(2).map_or("none", String::as_str);
@@ -93,6 +97,7 @@ rules:
 - {{ task: vc-runtime, nodes: ["{reboot}"], behaviour: {{ exit: {{ code: 3010, afterSeconds: 1.5, log: "The requested operation is successful. Restart the computer to finish." }} }} }}
 - {{ task: vc-runtime, nodes: ["{broken}"], behaviour: {{ exit: {{ code: 1603, afterSeconds: 1.0, log: "MSI (s): fatal error during installation (1603)" }} }} }}
 - {{ task: vc-runtime, behaviour: {{ exit: {{ code: 0, afterSeconds: 1.5, log: "installed" }} }} }}
+- {{ image: "*/log-forwarder:2.*", behaviour: {{ crashLoop: {{ code: -1073741515, log: "The code execution cannot proceed because vcruntime140_1.dll was not found." }} }} }}
 "#
     )
 }
@@ -111,6 +116,10 @@ pub async fn run(options: &Options, say: &mut dyn FnMut(&str)) -> Result<(), Dem
     let fleet = FleetOptions {
         nodes,
         seed: options.seed,
+        labels: second_act::canaries(options.nodes)
+            .iter()
+            .map(|node| (Glob::new(node), "ring".to_owned(), "canary".to_owned()))
+            .collect(),
         ..FleetOptions::default()
     };
     let operators = vec![OperatorOptions::default()];
@@ -134,7 +143,10 @@ pub async fn run(options: &Options, say: &mut dyn FnMut(&str)) -> Result<(), Dem
     ] {
         apply(&bed, each, say).await?;
     }
-    let outcome = follow(&bed, options, say).await;
+    let mut outcome = follow(&bed, options, say).await;
+    if outcome.is_ok() {
+        outcome = second_act::play(&bed, options, say).await;
+    }
     say("");
     say("$ kubectl get wht,whn -A");
     let shown = bed.cluster.kubectl(&["get", "wht,whn", "-A"]).await?;

@@ -52,16 +52,17 @@ impl Screen {
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
         table.set_header([
-            "TASK", "MODE", "READY", "PROGRESS", "HEALTHY", "FAILED", "WAITING", "REASON",
+            "TASK", "MODE", "READY", "PROGRESS", "HEALTHY", "FAILED", "WAVE", "WAITING", "REASON",
         ]);
         for task in tasks {
             table.add_row(row(task));
         }
-        let text = format!(
-            "{table}\n {}\n{:>4.0} s",
-            ledgers(nodes),
-            elapsed.as_secs_f32()
-        );
+        let ledgers = if nodes.is_empty() {
+            String::new()
+        } else {
+            format!("\n {}", ledgers(nodes))
+        };
+        let text = format!("{table}{ledgers}\n{:>4.0} s", elapsed.as_secs_f32());
         let up = if self.lines > 0 {
             format!("\x1b[{}A", self.lines)
         } else {
@@ -82,11 +83,24 @@ impl Screen {
         elapsed: Duration,
         say: &mut dyn FnMut(&str),
     ) {
-        let mut lines = vec![("nodes".to_owned(), ledgers(nodes))];
+        let mut lines = Vec::new();
+        if !nodes.is_empty() {
+            lines.push(("nodes".to_owned(), ledgers(nodes)));
+        }
         for task in tasks {
-            let [name, mode, ready, progress, healthy, failed, _, reason] = row(task);
+            let [
+                name,
+                mode,
+                ready,
+                progress,
+                healthy,
+                failed,
+                wave,
+                _,
+                reason,
+            ] = row(task);
             let line = format!(
-                "{name} ({mode}): {reason}, {progress} updated, {healthy} healthy, {failed} failed, Ready={ready}"
+                "{name} ({mode}): {reason}, wave {wave}, {progress} updated, {healthy} healthy, {failed} failed, Ready={ready}"
             );
             lines.push((name, line));
         }
@@ -133,7 +147,7 @@ fn bar(done: i32, all: i32) -> String {
     )
 }
 
-fn row(task: &WindowsHostTask) -> [String; 8] {
+fn row(task: &WindowsHostTask) -> [String; 9] {
     let status = task.status.clone().unwrap_or_default();
     let ready = condition(&status, "Ready");
     let count = |value: Option<i32>| value.unwrap_or(0);
@@ -148,6 +162,10 @@ fn row(task: &WindowsHostTask) -> [String; 8] {
         bar(count(status.updated_nodes), count(status.desired_nodes)),
         count(status.healthy_nodes).to_string(),
         count(status.failed_nodes).to_string(),
+        status.wave.as_ref().map_or_else(
+            || "-".to_owned(),
+            |wave| format!("{} {}/{}", wave.name, wave.index + 1, wave.total),
+        ),
         status
             .wave
             .as_ref()

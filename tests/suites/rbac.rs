@@ -14,13 +14,13 @@ use hosttask_tests::bed::{
     BedOptions, OperatorOptions, Tasks, TestBed, daemon, image, run_once, scenario, with,
 };
 use hosttask_tests::cluster::AuditEvent;
-use hosttask_tests::fleet::FleetOptions;
+use hosttask_tests::fleet::{FleetOptions, Script};
 use hosttask_tests::poll;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Node, ResourceQuota, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, ResourceQuota, Secret};
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule, Role};
-use kube::api::{Api, DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
 use serde_json::json;
 
 /// How long a step of a scenario may take on a slow machine.
@@ -28,16 +28,19 @@ const SOON: Duration = Duration::from_mins(2);
 const OPERATOR: &str = "system:serviceaccount:hosttask-system:hosttask-operator";
 
 /// What is granted although no request of this suite shows it.
-const UNSEEN: [(&str, &str, &str); 4] = [
+const UNSEEN: [(&str, &str, &str); 3] = [
     // The OwnerReferencesPermissionEnforcement admission plugin asks for it because of our owner references.
     ("hosttask.dev", "windowshosttasks/finalizers", "update"),
     // An apply (PATCH) that creates the object is authorized as a create as well; without it every first apply fails.
     ("apps", "daemonsets", "create"),
     // Asked only when a watch is silent for 30 s about a pod that was deleted; `observe`'s own tests show the request.
     ("", "pods", "get"),
-    // Needs a Job that is stuck or of a former machine; `apply`'s own tests show the request.
-    ("batch", "jobs", "delete"),
 ];
+/// An image that no registry knows.
+const SCRIPT: &str = r#"
+rules:
+- { image: "*:missing", behaviour: { image: Missing } }
+"#;
 
 /// A permission: group, resource (with its subresource) and verb.
 type Permission = (String, String, String);
@@ -74,6 +77,8 @@ async fn everything(bed: &TestBed) {
     let tasks = bed.namespace("rbac").await.unwrap();
     inputs(bed, &tasks).await;
     revisions(&tasks).await;
+    waves(bed, &tasks).await;
+    stuck(bed, &tasks).await;
     refusals(bed, &tasks).await;
     squatted(bed, &tasks).await;
     ledgers(bed, &tasks).await;
@@ -147,6 +152,101 @@ async fn revisions(tasks: &Tasks) {
         .unwrap();
     tasks
         .wait_ready("agent", "Unknown", "Paused", SOON)
+        .await
+        .unwrap();
+}
+
+/// Waves that are taken back: their DaemonSets go, and their pods are handed over. A task that depends on another: its pods
+/// wait behind a gate until it is lifted.
+async fn waves(bed: &TestBed, tasks: &Tasks) {
+    bed.label_node(&bed.fleet.nodes()[0], &json!({ "ring": "canary" }))
+        .await
+        .unwrap();
+    let canary =
+        json!([{ "name": "canary", "nodeSelector": { "matchLabels": { "ring": "canary" } } }]);
+    let waved = json!({ "spec": { "rollout": { "maxUnavailable": "100%", "waves": canary } } });
+    tasks
+        .apply(&with(daemon("waved", "app:v1"), &waved))
+        .await
+        .unwrap();
+    tasks
+        .wait_ready("waved", "True", "RolloutComplete", SOON)
+        .await
+        .unwrap();
+    let mut before = uids(tasks, "waved").await;
+    tasks
+        .change(
+            "waved",
+            &json!({ "spec": { "rollout": { "waves": null } } }),
+        )
+        .await
+        .unwrap();
+    let sets = Api::<DaemonSet>::namespaced(bed.client(), "rbac");
+    poll::until("one DaemonSet with all the pods", SOON, || async {
+        let canary = sets.get_opt("waved-canary").await;
+        let all = sets.get_opt("waved").await;
+        let (canary, all) = (
+            canary.map_err(|e| e.to_string())?,
+            all.map_err(|e| e.to_string())?,
+        );
+        let scheduled = all
+            .and_then(|set| set.status)
+            .map_or(0, |status| status.current_number_scheduled);
+        if canary.is_none() && scheduled == 3 {
+            Ok(())
+        } else {
+            Err(format!("{} scheduled, canary: {canary:?}", scheduled))
+        }
+    })
+    .await
+    .unwrap();
+    let mut after = uids(tasks, "waved").await;
+    before.sort();
+    after.sort();
+    assert_eq!(after, before, "no pod was started anew");
+
+    let dependent = json!({ "spec": { "dependsOn": [{ "name": "waved" }] } });
+    tasks
+        .apply(&with(daemon("dependent", "app:v1"), &dependent))
+        .await
+        .unwrap();
+    tasks
+        .wait_ready("dependent", "True", "RolloutComplete", SOON)
+        .await
+        .unwrap();
+}
+
+async fn uids(tasks: &Tasks, name: &str) -> Vec<Option<String>> {
+    let pods = tasks.pods(name).await.unwrap();
+    pods.into_iter().map(|pod| pod.metadata.uid).collect()
+}
+
+/// Jobs that cannot start are deleted when there is something better to run.
+async fn stuck(bed: &TestBed, tasks: &Tasks) {
+    let every = json!({ "spec": { "rollout": { "maxUnavailable": "100%" } } });
+    tasks
+        .apply(&with(run_once("stuck", "setup:missing"), &every))
+        .await
+        .unwrap();
+    let pods = Api::<Pod>::namespaced(bed.client(), "rbac");
+    let selector = ListParams::default().labels("hosttask.dev/task=stuck");
+    poll::until("pods whose image cannot be pulled", SOON, || async {
+        let pods = pods
+            .list(&selector)
+            .await
+            .map_err(|error| error.to_string())?;
+        let text = serde_json::to_string(&pods.items).unwrap_or_default();
+        if text.matches("ImagePull").count() >= 3 {
+            Ok(())
+        } else {
+            Err(text)
+        }
+    })
+    .await
+    .unwrap();
+    tasks.change("stuck", &image("setup:v1")).await.unwrap();
+    tasks
+        .wait_ready("stuck", "True", "AllNodesSucceeded", SOON)
         .await
         .unwrap();
 }
@@ -307,6 +407,7 @@ fn the_shipped_rules_are_exactly_what_the_operator_uses() {
     scenario(async {
         let fleet = FleetOptions {
             nodes: 3,
+            script: Script::parse(SCRIPT).unwrap(),
             ..FleetOptions::default()
         };
         let bed = TestBed::start(BedOptions {

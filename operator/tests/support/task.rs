@@ -127,6 +127,7 @@ pub(crate) fn by_table(reason: &str) -> &'static str {
         | "TooManyUnreachable"
         | "RollingBack" => "InProgress",
         "Degraded"
+        | "NonCompliant"
         | "FailureThresholdExceeded"
         | "RolledBack"
         | "DependencyCycle"

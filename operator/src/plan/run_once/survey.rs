@@ -295,7 +295,10 @@ impl<'a> Survey<'a> {
                 .saturating_add(1),
             step: first_step(self.desired),
         };
-        let failed = entry.filter(|entry| entry.state == LedgerState::Failed);
+        // One that is to be tried again from the start counts as one that was never started.
+        let is_failed =
+            |entry: &Cow<'_, LedgerEntry>| entry.state == LedgerState::Failed && tries(entry) > 0;
+        let failed = entry.filter(is_failed);
         let last = failed
             .as_ref()
             .is_some_and(|entry| tries(entry) > job.retry_limit);

@@ -163,6 +163,10 @@ pub struct DaemonSetState {
 /// A pod of the task.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts about one pod"
+)]
 pub struct PodView {
     /// Its name.
     pub name: String,

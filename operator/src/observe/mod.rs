@@ -56,12 +56,11 @@ pub async fn observe(
     if desired.mode == Mode::Daemon {
         live_daemon_sets(client, index, desired, &mut observed).await?;
     }
-    observed.stable_content = match stable_to_load(desired, &observed) {
-        Some(stable) => stable_content(client, index, desired, stable).await?,
-        None => {
-            index.keep_stable_content(&desired.key, None);
-            None
-        }
+    observed.stable_content = if let Some(stable) = stable_to_load(desired, &observed) {
+        stable_content(client, index, desired, stable).await?
+    } else {
+        index.keep_stable_content(&desired.key, None);
+        None
     };
     observed.failed_create = failed_create(client, index, desired, &observed, now).await?;
     Ok(observed)

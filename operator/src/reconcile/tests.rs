@@ -1,11 +1,11 @@
 //! The writing half of a pass, against a stand-in for the API server that refuses what the test says.
 
 use super::*;
-use crate::index::tests::{UID, at, decode, key, pod, task, uid_of};
-use crate::index::{Change, Expectation, Kind, Source, TaskSnapshot};
+use crate::index::tests::{UID, at, decode, key, node, pod, task, uid_of};
+use crate::index::{Change, Expectation, Kind, Scope, Source, TaskSnapshot};
 use crate::plan::{Action, Note, Plan};
 use hosttask_crds::Reason;
-use hosttask_crds::label::MACHINE;
+use hosttask_crds::label::{MACHINE, NODE};
 use hosttask_crds::task::WindowsHostTaskStatus;
 use http::{Request, Response, StatusCode};
 use kube::client::Body;
@@ -18,18 +18,30 @@ struct Bench {
 
 /// A server that echoes what is created, and answers with a failure where the path and body contain a text.
 fn bench(failures: &[(&'static str, u16)]) -> Bench {
+    bench_with(failures, Value::Null)
+}
+
+/// The same, with this answer to a read.
+fn bench_with(failures: &[(&'static str, u16)], shown: Value) -> Bench {
     let log: Arc<Mutex<Vec<(String, Value)>>> = Arc::default();
     let (seen, failures) = (Arc::clone(&log), failures.to_vec());
     let server = tower::service_fn(move |request: Request<Body>| {
-        let (seen, failures) = (Arc::clone(&seen), failures.clone());
+        let (seen, failures, shown) = (Arc::clone(&seen), failures.clone(), shown.clone());
         async move {
-            let line = format!("{} {}", request.method(), request.uri().path());
+            let query = request.uri().query().unwrap_or_default();
+            let dry = if query.contains("dryRun") {
+                " (dry run)"
+            } else {
+                ""
+            };
+            let line = format!("{} {}{dry}", request.method(), request.uri().path());
             let body = request.into_body().collect_bytes().await?;
             let body: Value = serde_json::from_slice(&body).unwrap_or_default();
             seen.lock().unwrap().push((line.clone(), body.clone()));
             let all = format!("{line} {body}");
             let failed = failures.iter().find(|(text, _)| all.contains(text));
-            let (code, answer) = failed.map_or((200, body), |(_, code)| {
+            let echo = if line.starts_with("GET") { shown } else { body };
+            let (code, answer) = failed.map_or((200, echo), |(_, code)| {
                 let failure =
                     json!({ "kind": "Status", "status": "Failure", "code": code, "message": "no" });
                 (*code, failure)
@@ -187,4 +199,172 @@ async fn where_every_node_is_refused_a_pass_gives_up_early() {
     let plan = nodes.iter().map(|node| create(node)).collect();
     bench.pass(plan).await;
     assert!(bench.sent("/jobs").len() < 10);
+}
+
+const OTHER: &str = "44444444-4444-4444-8444-444444444444";
+
+/// A valid task of mode `RunOnce` that may run everywhere at once.
+fn installer(name: &str, uid: &str) -> Value {
+    let container = json!({ "name": "main", "image": "setup:v1", "command": ["setup.exe"] });
+    let spec = json!({
+        "mode": "RunOnce",
+        "runAs": { "account": "System" },
+        "placement": { "tolerate": "All" },
+        "rollout": { "maxUnavailable": "100%" },
+        "template": { "spec": { "containers": [container] } },
+    });
+    let mut installer = task(uid, 1, &spec);
+    installer["metadata"]["name"] = json!(name);
+    installer["status"] = json!({});
+    installer
+}
+
+/// Two installers, and nodes for them.
+fn two_installers(nodes: &[&str], cap: u32) -> Bench {
+    let mut bench = bench(&[]);
+    let index = Arc::clone(&bench.reconciler.index);
+    let see = |kind, object: &Value| {
+        index.apply(Change::Seen(decode(kind, object), Source::Watch), at(0));
+    };
+    for (name, uid) in [("first", UID), ("second", OTHER)] {
+        see(Kind::Task, &installer(name, uid));
+    }
+    for name in nodes {
+        see(Kind::Node, &node(name, "True", at(0)));
+    }
+    bench.reconciler = bench.reconciler.with_max_disrupted_nodes(cap);
+    bench
+}
+
+impl Bench {
+    /// Passes over a task, until it would start everything it may. The stand-in stores no status.
+    async fn settle(&self, name: &str) {
+        for _ in 0..4 {
+            let _ = self.reconciler.task(&key(name)).await;
+        }
+    }
+
+    /// The nodes of the Jobs that were created for a task.
+    fn jobs_of(&self, name: &str) -> Vec<String> {
+        let log = self.log.lock().unwrap();
+        let created = log.iter().filter(|(line, body)| {
+            line.ends_with("/jobs")
+                && body["metadata"]["ownerReferences"][0]["name"] == name
+                && body["metadata"]["annotations"][NODE].is_string()
+        });
+        let nodes: BTreeSet<String> = created
+            .filter_map(|(_, body)| body["metadata"]["annotations"][NODE].as_str())
+            .map(str::to_owned)
+            .collect();
+        nodes.into_iter().collect()
+    }
+
+    /// The Job of a task on a node ended.
+    fn end_jobs(&self, name: &str) {
+        let bodies: Vec<Value> = {
+            let log = self.log.lock().unwrap();
+            let jobs = log.iter().filter(|(line, body)| {
+                line.ends_with("/jobs") && body["metadata"]["ownerReferences"][0]["name"] == name
+            });
+            jobs.map(|(_, body)| body.clone()).collect()
+        };
+        for mut job in bodies {
+            job["metadata"]["uid"] = json!(uid_of(job["metadata"]["name"].as_str().unwrap()));
+            job["metadata"]["resourceVersion"] = json!("9");
+            job["status"] = json!({ "conditions": [{ "type": "Complete", "status": "True" }] });
+            let seen = Change::Seen(decode(Kind::Job, &job), Source::Watch);
+            self.reconciler.index.apply(seen, at(1));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_task_leaves_a_node_to_another_that_works_there_and_is_told_when_it_is_free() {
+    let bench = two_installers(&["win-1"], 0);
+    bench.settle("first").await;
+    assert_eq!(bench.jobs_of("first"), ["win-1"]);
+    bench.settle("second").await;
+    assert_eq!(bench.jobs_of("second"), Vec::<String>::new());
+    let waits = bench.sent("/tasks/second/status").pop();
+    let depth = bench.reconciler.queue.gauge().depth;
+    bench.end_jobs("first");
+    bench.settle("first").await;
+    let queue = bench.reconciler.queue.gauge().depth;
+    assert!(queue > depth, "the second one is queued: {waits:?}");
+    bench.settle("second").await;
+    assert_eq!(bench.jobs_of("second"), ["win-1"]);
+}
+
+#[tokio::test]
+async fn all_tasks_together_work_on_no_more_nodes_than_the_operator_was_told() {
+    let bench = two_installers(&["win-1", "win-2", "win-3"], 2);
+    bench.settle("first").await;
+    assert_eq!(bench.jobs_of("first").len(), 2);
+    bench.settle("second").await;
+    assert_eq!(bench.jobs_of("second").len(), 0, "two are all");
+    bench.end_jobs("first");
+    bench.settle("second").await;
+    assert_eq!(
+        bench.jobs_of("second").len(),
+        1,
+        "one is kept for the first, which has waited longer"
+    );
+    let uncapped = two_installers(&["win-1", "win-2", "win-3"], 0);
+    uncapped.settle("first").await;
+    assert_eq!(uncapped.jobs_of("first").len(), 3);
+}
+
+#[tokio::test]
+async fn a_daemon_set_of_somebody_else_that_came_after_the_name_was_found_free_is_not_taken_over() {
+    // Nothing is written while it is paused; else every pass tries, and reads before it does.
+    for (paused, expected) in [(true, 1), (false, 4)] {
+        let sets = "/apis/apps/v1/namespaces/ops/daemonsets";
+        let bench = bench(&[
+            ("GET /apis/apps/v1/namespaces/ops/daemonsets", 404),
+            (sets, 500),
+        ]);
+        let index = &bench.reconciler.index;
+        let mut daemon = installer("agent", UID);
+        daemon["spec"]["mode"] = json!("Daemon");
+        daemon["spec"]["rollout"] = json!({ "paused": paused });
+        let node = node("win-1", "True", at(0));
+        for (kind, object) in [(Kind::Task, daemon), (Kind::Node, node)] {
+            index.apply(Change::Seen(decode(kind, &object), Source::Watch), at(0));
+        }
+        bench.settle("agent").await;
+        let log = bench.log.lock().unwrap();
+        let path = format!("GET {sets}/agent");
+        let reads = log.iter().filter(|(line, _)| *line == path).count();
+        assert_eq!(reads, expected, "paused: {paused}");
+    }
+}
+
+#[tokio::test]
+async fn a_pod_of_a_deleted_task_that_nothing_controls_is_deleted_and_one_of_a_living_task_is_not()
+{
+    for (living, deleted) in [(false, 1), (true, 0)] {
+        let tasks = if living {
+            json!([{ "metadata": { "uid": UID } }])
+        } else {
+            json!([])
+        };
+        let bench = bench_with(&[], json!({ "metadata": {}, "items": tasks }));
+        let index = &bench.reconciler.index;
+        let mut orphan = pod("agent-1", 7);
+        orphan["metadata"]["labels"]["hosttask.dev/wave"] = json!("default");
+        orphan["metadata"]["ownerReferences"] = json!([]);
+        for kind in Kind::ALL {
+            index.apply(Change::Listing(Scope::Kind(kind)), at(0));
+            if kind == Kind::Pod {
+                index.apply(Change::Seen(decode(kind, &orphan), Source::List), at(0));
+            }
+            index.apply(Change::Listed(Scope::Kind(kind)), at(0));
+        }
+        bench.reconciler.strays().await.unwrap();
+        let sent = bench.sent("/pods/agent-1");
+        assert_eq!(sent.len(), deleted, "living: {living}");
+        for body in sent {
+            assert_eq!(body["preconditions"]["uid"], uid_of("agent-1"));
+        }
+    }
 }

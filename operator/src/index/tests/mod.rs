@@ -7,6 +7,7 @@ mod nodes;
 mod pods;
 mod rollouts;
 mod sweeps;
+mod together;
 mod wires;
 
 use std::time::Duration;

@@ -199,8 +199,10 @@ fn only_our_own_gate_holds_a_pod_back() {
     }
 }
 
-/// What was written to a pod: how it reads before and after, and the objects that prove nothing, and that show it.
-fn pod_writes() -> [(Expectation, fn(&PodView) -> bool, Value, Value); 2] {
+/// What was written to a pod, whether it reads so, an object that proves nothing, and one that shows it.
+type PodWrite = (Expectation, fn(&PodView) -> bool, Value, Value);
+
+fn pod_writes() -> [PodWrite; 2] {
     let (name, uid) = ("agent-1".to_owned(), uid_of("agent-1"));
     let mut gated = wave_pod(11, "default");
     gated["spec"]["schedulingGates"] = json!([{"name": "hosttask.dev/dependencies"}]);

@@ -199,6 +199,8 @@ fn record(
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
     use super::*;
 
     fn entry(task: &str, state: LedgerState) -> LedgerEntry {
@@ -350,6 +352,46 @@ mod tests {
             (status.tasks.len(), status.system_uuid.as_deref()),
             (0, Some("machine-2"))
         );
+    }
+
+    #[test]
+    fn an_entry_that_outlives_the_machine_stays_when_the_node_is_re_imaged() {
+        let kept = LedgerEntry {
+            survives_reimage: Some(true),
+            ..entry("a", LedgerState::Succeeded)
+        };
+        let mut observed = settled(vec![kept, entry("b", LedgerState::Succeeded)]);
+        observed.node.as_mut().unwrap().view.system_uuid = "machine-2".into();
+        let status = written(&observed);
+        let names: Vec<_> = status.tasks.iter().map(|it| it.task.as_str()).collect();
+        assert_eq!(names, ["ns/a"]);
+        assert_eq!(status.system_uuid.as_deref(), Some("machine-2"));
+    }
+
+    #[test]
+    fn the_first_attempt_of_a_later_time_replaces_the_last_of_an_earlier_one() {
+        let at = |second, attempts, state| LedgerEntry {
+            attempts,
+            scheduled_time: jiff::Timestamp::from_second(second).ok().map(Time),
+            ..entry("a", state)
+        };
+        let mut observed = settled(vec![at(60, 3, LedgerState::Failed)]);
+        observed.pending = vec![at(120, 1, LedgerState::Succeeded)];
+        assert_eq!(written(&observed).tasks, observed.pending);
+        let mut observed = settled(vec![at(120, 1, LedgerState::Succeeded)]);
+        observed.pending = vec![at(60, 3, LedgerState::Failed)];
+        assert_eq!(plan_node(&observed), [], "and never the other way round");
+    }
+
+    #[test]
+    fn a_failure_that_is_to_be_tried_again_replaces_itself() {
+        let failed = entry("a", LedgerState::Failed);
+        let again = LedgerEntry {
+            earlier_attempts: Some(failed.attempts),
+            ..failed.clone()
+        };
+        assert!(shows(&again, &failed) && !shows(&failed, &again));
+        assert!(shows(&failed, &failed));
     }
 
     #[test]

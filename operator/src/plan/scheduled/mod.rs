@@ -13,6 +13,7 @@ use super::gate::Gates;
 use super::phase::Outcome;
 use super::revisions::Revisions;
 use super::run_once::{create, write};
+use super::tally::blame;
 use super::turn::{Candidates, Left, Turn};
 use super::{Decision, budget};
 use crate::desired::Desired;
@@ -136,7 +137,8 @@ fn last_runs(desired: &Desired, found: &Found<'_>) -> Phase {
             ),
         };
     }
-    let nodes = tally.waited().map(|nodes| format!(": {nodes}"));
+    let failed = usize::try_from(tally.failed).unwrap_or(0);
+    let nodes = blame(&tally.failures(), &[], failed).map(|nodes| format!(": {nodes}"));
     Phase::Stalled {
         reason: Reason::Degraded,
         message: format!(

@@ -4,6 +4,7 @@
 //! that tools which only read or write the objects can depend on it.
 
 pub mod condition;
+pub mod failure;
 pub mod label;
 pub mod node;
 pub mod reference;

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use crate::condition::{ConditionType, Reason};
+use crate::failure::WORDS;
 use crate::schema::{self, EMBEDDED, OMITTED, RULES, SchemaError};
 
 const NOTE: &str = "<!-- Generated from the types: UPDATE_GOLDEN=1 cargo test -p hosttask-crds --test golden -->\n";
@@ -44,7 +45,7 @@ pub fn api() -> Result<String, SchemaError> {
     Ok(page)
 }
 
-/// The condition types and the reasons, with what they mean.
+/// The condition types and the reasons, with what they mean, where they come from and what to do.
 pub fn reasons() -> String {
     let mut page = format!(
         "# Conditions and reasons\n\n{NOTE}\n\
@@ -65,6 +66,20 @@ pub fn reasons() -> String {
     reasons_of(&mut page, |it| !it.meaning().trim().starts_with(EVENT));
     write(&mut page, "\n## Reasons of Events only\n\n");
     reasons_of(&mut page, |it| it.meaning().trim().starts_with(EVENT));
+    write(
+        &mut page,
+        "\n## Reasons of nodes\n\nIn `status.failures[].reason` of a task and `status.tasks[].reason` of a node's ledger. Another word \
+         is one of Kubernetes, such as `ErrImagePull`.\n\n| reason | meaning | fix |\n| --- | --- | --- |\n",
+    );
+    for it in WORDS {
+        let line = format!(
+            "| `{}` | {} | {} |\n",
+            it.name,
+            cell(it.meaning),
+            cell(it.fix)
+        );
+        write(&mut page, &line);
+    }
     page
 }
 

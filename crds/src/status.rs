@@ -155,7 +155,8 @@ pub struct NodeFailure {
     /// The revision that failed there.
     #[schemars(length(max = 253))]
     pub revision: String,
-    /// Why, as one word: `ExitCode`, `DeadlineExceeded`, `CrashLoop`, `TooManyRestarts`, `NotReady`, `ImagePull`, `CreateContainer`, ….
+    /// Why, as one word, such as `CrashLoop`, `NotReady`, `ImagePull`, `NodeRegressed` or `ExitCode`; the page of reasons
+    /// explains each.
     #[schemars(length(max = 128))]
     pub reason: String,
     /// The exit code of the program, where it ended.

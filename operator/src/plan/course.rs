@@ -33,6 +33,10 @@ pub(super) struct WaveTally {
 
 /// What the status and the annotations say before a node is counted.
 #[derive(Clone, Copy, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, each read on its own"
+)]
 pub(super) struct Standing<'a> {
     /// The update revision.
     pub(super) update: &'a str,

@@ -50,108 +50,124 @@ pub(super) fn transitions(
     tally: &Tally,
     turn: Turn,
 ) -> Vec<Action> {
-    let mut notes = Vec::new();
-    let mut tell = |warning, reason, text: &str, node: Option<&str>| {
-        notes.push(Note {
+    let mut change = Change {
+        previous,
+        next,
+        turn,
+        notes: Vec::new(),
+    };
+    change.begins(tally.desired);
+    change.failures();
+    change.summary();
+    change.notes.into_iter().map(Action::Publish).collect()
+}
+
+/// The step from one status to the next.
+struct Change<'a> {
+    previous: &'a WindowsHostTaskStatus,
+    next: &'a WindowsHostTaskStatus,
+    turn: Turn,
+    notes: Vec<Note>,
+}
+
+impl Change<'_> {
+    fn tell(&mut self, warning: bool, reason: Reason, text: &str, node: Option<&str>) {
+        self.notes.push(Note {
             warning,
             reason,
             note: cut(text, NOTE),
             node: node.map(str::to_owned),
         });
-    };
-    let update = next.update_revision.as_deref().unwrap_or_default();
-    let begun = |status: &WindowsHostTaskStatus| {
-        status
+    }
+
+    /// The rollout, and its waves where it has several.
+    fn begins(&mut self, nodes: i32) {
+        let (previous, next) = (self.previous, self.next);
+        let begun = |status: &WindowsHostTaskStatus| {
+            let wave = status.wave.as_ref();
+            wave.is_some_and(|wave| wave.start_time.is_some())
+                && status.update_revision == next.update_revision
+        };
+        if begun(next) && (self.turn.afresh || !begun(previous)) {
+            let update = next.update_revision.as_deref().unwrap_or_default();
+            let text = format!("rolling out {update} (nodes: {nodes})");
+            self.tell(false, Reason::RolloutStarted, &text, None);
+        }
+        let wave = |status: &WindowsHostTaskStatus| {
+            let wave = status.wave.as_ref();
+            wave.map(|wave| (wave.name.clone(), wave.start_time.clone()))
+        };
+        let wave_begun = next
             .wave
             .as_ref()
-            .is_some_and(|wave| wave.start_time.is_some())
-            && status.update_revision == next.update_revision
-    };
-    if begun(next) && (turn.afresh || !begun(previous)) {
-        tell(
-            false,
-            Reason::RolloutStarted,
-            &format!("rolling out {update} (nodes: {})", tally.desired),
-            None,
-        );
+            .filter(|wave| wave.total > 1 && wave.start_time.is_some());
+        if let Some(begun) = wave_begun.filter(|_| wave(previous) != wave(next)) {
+            let (name, total) = (&begun.name, begun.total);
+            let text = format!("wave {name} ({} of {total})", begun.index + 1);
+            self.tell(false, Reason::WaveStarted, &text, None);
+        }
     }
-    let wave = |status: &WindowsHostTaskStatus| {
-        let wave = status.wave.as_ref();
-        wave.map(|wave| (wave.name.clone(), wave.start_time.clone()))
-    };
-    if let Some(begins) = next
-        .wave
-        .as_ref()
-        .filter(|wave| wave.total > 1 && wave.start_time.is_some())
-        && wave(previous) != wave(next)
-    {
-        let text = format!(
-            "wave {} ({} of {})",
-            begins.name,
-            begins.index + 1,
-            begins.total
-        );
-        tell(false, Reason::WaveStarted, &text, None);
-    }
-    let known = |failure: &NodeFailure| {
-        previous
-            .failures
-            .iter()
-            .any(|old| old.node == failure.node && old.revision == failure.revision)
-    };
-    // An attempt of a Job is announced with its result: it is in the ledger then and not looked at again.
-    for failure in next
-        .failures
-        .iter()
-        .filter(|failure| failure.attempts.is_none() && !known(failure))
-    {
-        let message = failure.message.as_deref().unwrap_or("no message");
-        let text = format!(
-            "{} on {}: {}: {message}",
-            failure.revision, failure.node, failure.reason
-        );
-        let reason = match failure.reason.as_str() {
-            "NodeRegressed" | "NodeNotReady" => Reason::NodeRegressed,
-            _ => Reason::NodeFailed,
+
+    /// Nodes that failed. An attempt of a Job is announced with its result: it is in the ledger then and not looked at
+    /// again.
+    fn failures(&mut self) {
+        let is_known = |failure: &NodeFailure| {
+            let mut known = self.previous.failures.iter();
+            known.any(|old| old.node == failure.node && old.revision == failure.revision)
         };
-        tell(true, reason, &text, Some(&failure.node));
-    }
-    let reason_of = |status, kind| status::reason(status, kind);
-    let stalled = reason_of(next, ConditionType::Stalled);
-    if let Some(reason) = stalled.filter(|_| stalled != reason_of(previous, ConditionType::Stalled))
-    {
-        tell(
-            true,
-            reason,
-            status::message(next, ConditionType::Stalled),
-            None,
-        );
-    }
-    let ready = reason_of(next, ConditionType::Ready);
-    let text = status::message(next, ConditionType::Ready);
-    let turns = ready != reason_of(previous, ConditionType::Ready);
-    let failed = next.failed_revision.is_some() && previous.failed_revision != next.failed_revision;
-    if failed && stalled.is_none() {
-        // It goes on all the same: back, or with a policy that only reports.
-        tell(true, turn.failed_by, text, None);
-    }
-    match ready {
-        Some(reason @ Reason::RollingBack) if turns => tell(true, reason, text, None),
-        Some(reason @ (Reason::AwaitingApproval | Reason::WaitingForWindow)) if turns => {
-            tell(false, reason, text, None);
+        let new = |failure: &&NodeFailure| failure.attempts.is_none() && !is_known(failure);
+        for failure in self.next.failures.iter().filter(new) {
+            let message = failure.message.as_deref().unwrap_or("no message");
+            let text = format!(
+                "{} on {}: {}: {message}",
+                failure.revision, failure.node, failure.reason
+            );
+            let reason = match failure.reason.as_str() {
+                "NodeRegressed" | "NodeNotReady" => Reason::NodeRegressed,
+                _ => Reason::NodeFailed,
+            };
+            self.tell(true, reason, &text, Some(&failure.node));
         }
-        Some(reason @ (Reason::Paused | Reason::Suspended)) if turns => {
-            tell(false, reason, text, None);
+    }
+
+    /// What Ready and Stalled say now and did not before.
+    fn summary(&mut self) {
+        let (previous, next) = (self.previous, self.next);
+        let is_new = |kind| {
+            let reason = status::reason(next, kind);
+            reason.filter(|_| reason != status::reason(previous, kind))
+        };
+        if let Some(reason) = is_new(ConditionType::Stalled) {
+            let text = status::message(next, ConditionType::Stalled);
+            self.tell(true, reason, text, None);
         }
-        Some(
+        let text = status::message(next, ConditionType::Ready);
+        let fails = previous.failed_revision != next.failed_revision;
+        let stalled = status::reason(next, ConditionType::Stalled).is_some();
+        if fails && next.failed_revision.is_some() && !stalled {
+            // It goes on all the same: back, or with a policy that only reports.
+            self.tell(true, self.turn.failed_by, text, None);
+        }
+        match is_new(ConditionType::Ready) {
+            Some(reason @ Reason::RollingBack) => self.tell(true, reason, text, None),
+            Some(
+                reason @ (Reason::AwaitingApproval
+                | Reason::WaitingForWindow
+                | Reason::Paused
+                | Reason::Suspended),
+            ) => self.tell(false, reason, text, None),
+            _ => {}
+        }
+        let update = next.update_revision.as_deref().unwrap_or_default();
+        if let Some(
             reason @ (Reason::RolloutComplete
             | Reason::AllNodesSucceeded
             | Reason::EnoughNodesSucceeded
             | Reason::NoMatchingNodes),
-        ) if !status::is_finished(previous, update) => {
-            tell(false, reason, text, None);
+        ) = status::reason(next, ConditionType::Ready)
+            && !status::is_finished(previous, update)
+        {
+            self.tell(false, reason, text, None);
         }
-        _ => {}
     }
-    notes.into_iter().map(Action::Publish).collect()
 }

@@ -227,20 +227,7 @@ impl Pass<'_> {
             course,
             notes,
         } = decision;
-        let (phase, blocked) = match block(desired, observed, &tally, &phase) {
-            Some(block) => block,
-            None => (phase, false),
-        };
-        if blocked {
-            // A result that is not recorded before its Job's TTL ends would make the program run a second time, and pods
-            // that are being handed over would stay without a DaemonSet.
-            actions.retain(|action| {
-                matches!(action, Action::RecordResult { .. })
-                    || (desired.mode == Mode::Daemon && rehome::goes_on(desired, observed, action))
-            });
-        } else {
-            actions.extend(revisions.prune(desired, observed));
-        }
+        let (phase, blocked) = self.allow(&mut actions, &tally, phase);
         let writes = actions.iter().any(Action::is_child_write);
         let phase = status::still_rejected(
             &observed.status,
@@ -297,6 +284,23 @@ impl Pass<'_> {
             status,
             requeue: wake.after(now),
         })
+    }
+
+    /// Takes out what may not be done now. Returns where the task stands, and whether it is blocked.
+    fn allow(&self, actions: &mut Vec<Action>, tally: &Tally, phase: Phase) -> (Phase, bool) {
+        let (desired, observed) = (self.desired, self.observed);
+        let (phase, blocked) = block(desired, observed, tally, &phase).unwrap_or((phase, false));
+        if blocked {
+            // A result that is not recorded before its Job's TTL ends would make the program run a second time, and pods
+            // that are being handed over would stay without a DaemonSet.
+            actions.retain(|action| {
+                matches!(action, Action::RecordResult { .. })
+                    || (desired.mode == Mode::Daemon && rehome::goes_on(desired, observed, action))
+            });
+        } else {
+            actions.extend(self.revisions.prune(desired, observed));
+        }
+        (phase, blocked)
     }
 
     /// When to look again though nothing changes.

@@ -34,24 +34,29 @@ pub(super) fn counts(facts: &Facts<'_>, failures: &[NodeFailure]) -> String {
             write_to(&mut text, format_args!(", {count} {what}"));
         }
     }
-    match (&facts.phase, tally.waited()) {
-        (Phase::Complete(_) | Phase::PartitionReached { .. }, _) => {}
-        (Phase::Failed { .. } | Phase::RolledBack, _) => {
-            if let Some(nodes) = blame(failures, &[], failures.len()) {
-                write_to(&mut text, format_args!("; failed on {nodes}"));
+    let failed = blame(failures, &[], failures.len());
+    let (failed, waited) = match facts.phase {
+        Phase::Complete(_) | Phase::PartitionReached { .. } => (None, None),
+        Phase::Failed { .. } | Phase::RolledBack => (failed, None),
+        Phase::RollingBack => (failed, tally.under_way()),
+        Phase::Degraded => {
+            if let Some(nodes) = tally.waited() {
+                write_to(&mut text, format_args!(": {nodes}"));
             }
+            (None, None)
         }
-        (Phase::RollingBack, _) => {
-            if let Some(nodes) = blame(failures, &[], failures.len()) {
-                write_to(&mut text, format_args!("; failed on {nodes}"));
-            }
-            if let Some(nodes) = tally.under_way() {
-                write_to(&mut text, format_args!("; waiting for {nodes}"));
-            }
-        }
-        (_, None) => {}
-        (Phase::Degraded, Some(nodes)) => write_to(&mut text, format_args!(": {nodes}")),
-        (_, Some(nodes)) => write_to(&mut text, format_args!("; waiting for {nodes}")),
+        Phase::Suspended
+        | Phase::Paused
+        | Phase::Stalled { .. }
+        | Phase::Rolling
+        | Phase::HandingOver(_)
+        | Phase::Held { .. } => (None, tally.waited()),
+    };
+    if let Some(nodes) = failed {
+        write_to(&mut text, format_args!("; failed on {nodes}"));
+    }
+    if let Some(nodes) = waited {
+        write_to(&mut text, format_args!("; waiting for {nodes}"));
     }
     text
 }

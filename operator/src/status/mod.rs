@@ -66,6 +66,10 @@ pub(crate) enum Phase {
 
 /// What the status is made of.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts, each read on its own"
+)]
 pub(crate) struct Facts<'a> {
     pub(crate) desired: &'a Desired,
     pub(crate) previous: &'a WindowsHostTaskStatus,
@@ -258,7 +262,9 @@ fn next_window(facts: &Facts<'_>) -> Option<Time> {
 }
 
 fn wave(facts: &Facts<'_>, now: Timestamp) -> Option<WaveStatus> {
-    if facts.tally.finished || matches!(facts.phase, Phase::Complete(_)) {
+    // What is complete, but blocked, is not known to be complete before the block is gone.
+    let over = facts.tally.finished && facts.previous.wave.is_none();
+    if over || matches!(facts.phase, Phase::Complete(_)) {
         return None;
     }
     let waves = &facts.desired.waves;
@@ -302,6 +308,35 @@ fn conditions(
 ) -> Vec<Condition> {
     let counts = message::counts(facts, failures);
     let mut set = Conditions::new(&facts.previous.conditions, facts.desired.generation, now);
+    summary(facts, &counts, exceeded, &mut set);
+    healthy(facts, &mut set);
+    match &facts.phase {
+        Phase::Stalled { reason, message } if is_invalid(*reason) => {
+            set.set(ConditionType::Validated, "False", *reason, message);
+        }
+        Phase::Stalled { .. }
+        | Phase::Suspended
+        | Phase::Paused
+        | Phase::Rolling
+        | Phase::HandingOver(_)
+        | Phase::Held { .. }
+        | Phase::Failed { .. }
+        | Phase::RollingBack
+        | Phase::RolledBack
+        | Phase::PartitionReached { .. }
+        | Phase::Complete(_)
+        | Phase::Degraded => set.set(
+            ConditionType::Validated,
+            "True",
+            Reason::Valid,
+            "the spec and its children are accepted",
+        ),
+    }
+    set.done()
+}
+
+/// Ready, and Reconciling or Stalled with it.
+fn summary(facts: &Facts<'_>, counts: &str, exceeded: bool, set: &mut Conditions<'_>) {
     match &facts.phase {
         Phase::Suspended => set.ready(
             "Unknown",
@@ -317,7 +352,7 @@ fn conditions(
             );
             set.stalled(Reason::ProgressDeadlineExceeded, &message);
         }
-        Phase::Rolling => set.rolling(Reason::RollingOut, &counts),
+        Phase::Rolling => set.rolling(Reason::RollingOut, counts),
         Phase::HandingOver(what) => set.rolling(
             Reason::RollingOut,
             &format!(
@@ -355,46 +390,24 @@ fn conditions(
                 "no Windows node matches the placement",
             );
         }
-        Phase::Complete(reason) => set.ready("True", *reason, &counts),
+        Phase::Complete(reason) => set.ready("True", *reason, counts),
         Phase::Degraded => {
-            let needed = match facts.short {
-                Some((good, needed)) => {
-                    format!("healthy nodes of the wave needed: {needed}, there are {good}")
-                }
-                None => format!(
-                    "healthy nodes needed: {}",
-                    needed(facts.desired.min_healthy, facts.tally.base)
-                ),
-            };
-            set.stalled(Reason::Degraded, &format!("{needed}; {counts}"));
+            set.stalled(Reason::Degraded, &format!("{}; {counts}", needs(facts)));
         }
     }
-    healthy(facts, &mut set);
-    let refused = match &facts.phase {
-        Phase::Stalled { reason, message } if is_invalid(*reason) => Some((*reason, message)),
-        Phase::Stalled { .. }
-        | Phase::Suspended
-        | Phase::Paused
-        | Phase::Rolling
-        | Phase::HandingOver(_)
-        | Phase::Held { .. }
-        | Phase::Failed { .. }
-        | Phase::RollingBack
-        | Phase::RolledBack
-        | Phase::PartitionReached { .. }
-        | Phase::Complete(_)
-        | Phase::Degraded => None,
-    };
-    match refused {
-        Some((reason, message)) => set.set(ConditionType::Validated, "False", reason, message),
-        None => set.set(
-            ConditionType::Validated,
-            "True",
-            Reason::Valid,
-            "the spec and its children are accepted",
+}
+
+/// How many healthy nodes are missing to the end of a rollout, or of its wave.
+fn needs(facts: &Facts<'_>) -> String {
+    match facts.short {
+        Some((good, needed)) => {
+            format!("healthy nodes of the wave needed: {needed}, there are {good}")
+        }
+        None => format!(
+            "healthy nodes needed: {}",
+            needed(facts.desired.min_healthy, facts.tally.base)
         ),
     }
-    set.done()
 }
 
 fn healthy(facts: &Facts<'_>, set: &mut Conditions<'_>) {

@@ -60,8 +60,8 @@ fn replace<'a>(turn: &mut Turn<'_, 'a>, area: &mut Area<'a>, max: i32) -> Vec<Ac
         healthy: std::mem::take(&mut area.healthy),
         group: area.group,
     };
-    let starts = turn.choose(&area.tally, max, candidates);
-    starts.into_iter().map(delete).collect()
+    let chosen = turn.choose(&area.tally, max, candidates);
+    chosen.into_iter().map(delete).collect()
 }
 
 /// Deletes the pod of a node, so that the DaemonSet controller starts the next one.
@@ -79,11 +79,11 @@ pub(super) fn ungate(observed: &Observed, gates: &Gates<'_>) -> Vec<Action> {
     if gates.cycle.is_some() {
         return Vec::new();
     }
-    let gated = observed
+    let waiting = observed
         .pods
         .iter()
         .filter(|pod| pod.gated && !pod.deleting);
-    gated
+    waiting
         .filter(|pod| gates.waits_for(&pod.node).is_none())
         .map(|pod| Action::UngatePod {
             name: pod.name.clone(),

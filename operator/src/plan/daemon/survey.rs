@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use crate::desired::Desired;
 use crate::observed::{NodeView, Observed, PodView};
 use crate::plan::course::WaveTally;
-use crate::plan::failure::{REFUSED, Verdict, is_healthy, judge, overdue, refusal};
+use crate::plan::failure::{REFUSED, Verdict, healthy_from, is_healthy, judge, overdue, refusal};
 use crate::plan::gate::waits_for;
 use crate::plan::order::FirstGroup;
 use crate::plan::reach::{Reach, reach, regressed};
@@ -274,25 +274,22 @@ impl<'a> Survey<'a> {
         let well = is_healthy(pod, self.desired, self.now);
         let tally = &mut self.found.tally;
         tally.healthy += i32::from(well);
-        if let (Some(since), false) = (pod.ready_since, well) {
-            tally.wake.at(later(since, self.desired.min_ready));
+        if let (Some(from), false) = (healthy_from(pod, self.desired), well) {
+            tally.wake.at(from);
         }
         if let Some(area) = self.area(node) {
             area.tally.disturbed += i32::from(!well);
         }
         // On the way back: what failed is still to be seen.
-        let failure = match judge(pod, self.desired, self.now) {
-            Verdict::Failed { failure, .. } if pod.revision == self.update => Some(failure),
-            Verdict::Failed { .. } | Verdict::Starting { .. } | Verdict::Healthy => None,
-        };
-        match failure {
-            Some(failure) => self.fail(pod.created, failure),
-            None => {
-                if !well && pod.revision == self.update {
-                    self.blame(pod);
-                }
-                self.found.tally.pending += 1;
+        let is_update = pod.revision == self.update;
+        let verdict = is_update.then(|| judge(pod, self.desired, self.now));
+        if let Some(Verdict::Failed { failure, .. }) = verdict {
+            self.fail(pod.created, failure);
+        } else {
+            if is_update && !well {
+                self.blame(pod);
             }
+            self.found.tally.pending += 1;
         }
         if node.unschedulable && !self.desired.placement.include_unschedulable {
             self.found.tally.cordoned += 1;

@@ -87,6 +87,7 @@ impl<'a> Pass<'a> {
         let home = rehome(desired, observed);
         let advances = direction == Direction::Forward
             && !desired.paused
+            && !desired.suspend
             && !gates.silent
             && gates.cycle.is_none()
             && home == Rehome::Settled;
@@ -100,7 +101,7 @@ impl<'a> Pass<'a> {
         };
         match home {
             Rehome::Settled => self.act(&way, found),
-            Rehome::Working { actions, waits_for } => self.wait(way, found, actions, waits_for),
+            Rehome::Working { actions, waits_for } => self.wait(&way, found, actions, waits_for),
         }
     }
 
@@ -177,16 +178,16 @@ impl<'a> Pass<'a> {
     /// Pods are handed over to other DaemonSets: nothing else is written meanwhile.
     fn wait(
         self,
-        way: Way<'a>,
+        way: &Way<'a>,
         found: Found<'a>,
         actions: Vec<Action>,
         waits_for: String,
     ) -> Decision {
-        let phase = match self.outcome(&way, &found, &Left::default(), false).phase() {
+        let phase = match self.outcome(way, &found, &Left::default(), false).phase() {
             phase if self.standing.finished || phase == Phase::Paused => phase,
             _ => Phase::HandingOver(waits_for),
         };
-        self.decision(&way, found, actions, phase, None)
+        decision(way, found, actions, phase, None)
     }
 
     /// Writes templates, and starts nodes.
@@ -231,14 +232,16 @@ impl<'a> Pass<'a> {
             return decision;
         }
         let waiting = left.waiting(outcome.idle);
-        self.decision(way, found, actions, phase, waiting)
+        decision(way, found, actions, phase, waiting)
     }
 
     fn aim(self, way: &Way<'_>) -> Aim {
         let stable = self.observed.status.stable_revision.as_deref();
         let position = way.course.position;
+        // Of a suspended task only DaemonSets are made that a re-homing took from its pods.
+        let holds = self.desired.paused || self.desired.suspend;
         match way.direction {
-            _ if self.desired.paused && stable != Some(self.standing.update) => Aim::Hold,
+            _ if holds && stable != Some(self.standing.update) => Aim::Hold,
             Direction::Back => Aim::Back,
             Direction::Standing => Aim::Update {
                 position,
@@ -279,25 +282,24 @@ impl<'a> Pass<'a> {
             complete: Reason::RolloutComplete,
         }
     }
+}
 
-    fn decision(
-        self,
-        way: &Way<'a>,
-        found: Found<'a>,
-        actions: Vec<Action>,
-        phase: Phase,
-        waiting: Option<Waiting>,
-    ) -> Decision {
-        Decision {
-            actions,
-            tally: found.tally,
-            phase,
-            waiting,
-            opens: way.gates.opens,
-            failed: way.failed,
-            course: way.course.clone(),
-            notes: Vec::new(),
-        }
+fn decision(
+    way: &Way<'_>,
+    found: Found<'_>,
+    actions: Vec<Action>,
+    phase: Phase,
+    waiting: Option<Waiting>,
+) -> Decision {
+    Decision {
+        actions,
+        tally: found.tally,
+        phase,
+        waiting,
+        opens: way.gates.opens,
+        failed: way.failed,
+        course: way.course.clone(),
+        notes: Vec::new(),
     }
 }
 

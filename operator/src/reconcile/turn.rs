@@ -69,15 +69,19 @@ impl Reconciler {
         let mut arbiter = self.arbiter();
         arbiter.see(self.index.in_flight(now));
         let mut starts = started_nodes(&plan);
-        let busy = arbiter.busy(&desired.key);
-        let is_held = starts.iter().any(|node| busy.contains_key(node));
-        if is_held {
+        let time = Instant::now().into_std();
+        let busy = arbiter.busy(&desired.key, time);
+        let held: BTreeSet<String> = starts
+            .iter()
+            .filter(|node| busy.contains_key(*node))
+            .cloned()
+            .collect();
+        if !held.is_empty() {
             observed.grants.busy = busy;
             plan = plan::plan(desired, observed, now);
             starts = started_nodes(&plan);
         }
-        let time = Instant::now().into_std();
-        let slots = arbiter.ask(&desired.key, starts.len(), is_held, time);
+        let slots = arbiter.ask(&desired.key, starts.len(), held, time);
         if let Some(slots) = slots.filter(|slots| *slots < starts.len()) {
             observed.grants.slots = Some(i32::try_from(slots).unwrap_or(i32::MAX));
             plan = plan::plan(desired, observed, now);

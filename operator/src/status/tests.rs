@@ -52,8 +52,14 @@ fn an_invalid_task_names_every_problem_under_the_weightiest_reason() {
             ("Validated", "False", "InvalidSpec"),
         ]
     );
-    let text = "spec.inputs: x: write y instead; spec.runAs: x: write y instead";
-    assert_eq!(message(&status, ConditionType::Stalled), text);
+    let text = r#"spec.inputs: "x": write y instead; spec.runAs: "x": write y instead"#;
+    assert_eq!(message(&status, ConditionType::Validated), text);
+    for kind in [ConditionType::Ready, ConditionType::Stalled] {
+        assert_eq!(
+            message(&status, kind),
+            r#"2 problems (all of them in the condition Validated), first: spec.runAs: "x": write y instead"#
+        );
+    }
     assert_eq!(
         (status.observed_generation, status.desired_nodes),
         (Some(5), Some(0))

@@ -102,7 +102,7 @@ pub struct WaveReport {
     pub name: String,
     /// How many nodes are in it.
     pub nodes: usize,
-    /// How many of them may be disturbed at once.
+    /// How many of them may be disturbed at once. A rollback may disturb a quarter of the wave, where that is more.
     pub budget: usize,
     /// How many were, at most.
     pub most_disturbed: usize,

@@ -57,8 +57,8 @@ pub fn picture(report: &Report, rollout: &Rollout) -> String {
     };
     let mut out = String::new();
     let title = escape(&format!(
-        "{}: {} on {} nodes, {:?} ({})",
-        report.task, rollout.name, report.nodes, rollout.outcome, rollout.reason
+        "{}: {} on {} nodes, {}",
+        report.task, rollout.name, report.nodes, rollout.reason
     ));
     put(
         &mut out,

@@ -70,6 +70,14 @@ fn one(out: &mut String, rollout: &Rollout) {
     );
     line(out, format_args!("  {}", rollout.message));
     waves(out, rollout);
+    if rollout.outcome == Outcome::RolledBack {
+        line(
+            out,
+            format_args!(
+                "  a rollback may disturb a quarter of each wave, where that is more than its budget"
+            ),
+        );
+    }
     if let Some(most) = rollout.most_disturbed {
         line(
             out,

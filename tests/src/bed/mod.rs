@@ -6,6 +6,7 @@ mod journal;
 mod operator;
 mod plots;
 mod reapplier;
+mod scene;
 mod statuses;
 mod tasks;
 mod verdict;
@@ -31,6 +32,7 @@ pub use operator::{
 };
 pub use plots::{Plot, RING, fleet, plot, wave};
 pub use reapplier::Reapplier;
+pub use scene::{Scene, Told};
 pub use statuses::{Said, Statuses};
 pub use tasks::{Tasks, condition, daemon, image, run_once, with};
 pub use verdict::Verdict;
@@ -55,6 +57,9 @@ pub enum BedError {
     /// The operator did not come up.
     #[error(transparent)]
     Operator(#[from] OperatorError),
+    /// Something did not happen in time.
+    #[error(transparent)]
+    Late(#[from] TimedOut),
     /// The fleet could not be created.
     #[error("failed to create the simulated fleet: {0}")]
     Fleet(String),

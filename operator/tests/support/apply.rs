@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 
 use hosttask_crds::label;
-use hosttask_operator::desired::Wave;
-use hosttask_operator::observed::{DaemonSetState, JobView, NodeView, PodView, RevisionView};
+use hosttask_operator::observed::{
+    DaemonSetState, ForeignSet, JobView, NodeView, PodView, RevisionView,
+};
 use hosttask_operator::plan::{Action, Plan};
 use hosttask_operator::{build, revision};
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet};
 use k8s_openapi::api::batch::v1::Job;
 
 use crate::cluster::{Cluster, World};
+use crate::controllers::{Controlled, pod_labels};
 
 impl Cluster {
     /// One pass. The operator dies before action `crash`. Returns whether the status was written.
@@ -41,7 +43,7 @@ impl Cluster {
             Action::DeleteRevision { name, .. } => {
                 self.both(|world| world.revisions.retain(|r| r.name != *name));
             }
-            Action::ApplyDaemonSet(applied) => self.apply_daemon_set(applied),
+            Action::ApplyDaemonSet(applied) => return self.apply_daemon_set(applied),
             Action::DeletePod {
                 uid,
                 resource_version,
@@ -61,9 +63,33 @@ impl Cluster {
                     .filter(|pod| pod.uid == *uid)
                     .for_each(|pod| pod.deleting = true);
             }
-            Action::OrphanDaemonSet { .. } | Action::MovePod { .. } | Action::UngatePod { .. } => {
-                panic!("one wave never needs {action:?}")
+            Action::OrphanDaemonSet { name, uid } => {
+                self.assert_ours(name);
+                self.both(|world| {
+                    let same = world.daemon_sets.iter_mut().filter(|set| set.uid == *uid);
+                    same.for_each(|set| set.deleting = true);
+                });
             }
+            Action::MovePod { uid, wave, .. } => {
+                let lives = self.owners.get(uid).and_then(|owner| {
+                    let mut sets = self.world.daemon_sets.iter();
+                    sets.find(|set| set.uid == *owner)
+                });
+                assert!(
+                    lives.is_none(),
+                    "{uid} is moved while it belongs to {lives:?}"
+                );
+                self.both(|world| {
+                    for pod in world.pods.iter_mut().filter(|pod| pod.uid == *uid) {
+                        pod.wave.clone_from(wave);
+                        pod.resource_version.push('m');
+                    }
+                });
+            }
+            Action::UngatePod { uid, .. } => self.both(|world| {
+                let same = world.pods.iter_mut().filter(|pod| pod.uid == *uid);
+                same.for_each(|pod| pod.gated = false);
+            }),
             Action::CreateJob(job) => self.create_job(job),
             Action::DeleteJob { uid, .. } => {
                 if !self.world.jobs.iter().any(|job| job.uid == *uid) {
@@ -113,9 +139,11 @@ impl Cluster {
         self.both(|world| world.revisions.push(view.clone()));
     }
 
-    fn apply_daemon_set(&mut self, applied: &DaemonSet) {
-        let template = applied.spec.template.metadata.clone();
-        let revision = template.and_then(|meta| meta.labels).unwrap()[label::REVISION].clone();
+    /// Server-side apply. Returns whether the API server takes it.
+    fn apply_daemon_set(&mut self, applied: &DaemonSet) -> bool {
+        let name = applied.metadata.name.clone().unwrap();
+        let labels = pod_labels(applied);
+        let revision = labels[label::REVISION].clone();
         assert!(
             self.world
                 .revisions
@@ -123,19 +151,59 @@ impl Cluster {
                 .any(|known| known.name == revision),
             "no revision {revision}"
         );
-        let hash = build::applied(applied).to_owned();
+        self.assert_ours(&name);
+        let known = self.world.daemon_sets.iter().find(|set| set.name == name);
+        let uid = match known.map(|set| set.uid.clone()) {
+            Some(uid) => {
+                let known = self.controlled.get_mut(&uid).unwrap();
+                if known.wanted.spec.selector != applied.spec.selector {
+                    return false;
+                }
+                known.wanted = applied.clone();
+                uid
+            }
+            None => {
+                let uid = format!("set-{}", self.next());
+                self.controlled
+                    .insert(uid.clone(), Controlled::new(applied.clone()));
+                uid
+            }
+        };
+        let annotations = applied.metadata.annotations.as_ref().unwrap();
+        let state = DaemonSetState {
+            name: name.clone(),
+            uid,
+            applied: build::applied(applied).to_owned(),
+            revision,
+            settled: false,
+            deleting: known_deleting(&self.world, &name),
+            wave: labels[label::WAVE].clone(),
+            layout: annotations[label::LAYOUT].clone(),
+        };
         self.both(|world| {
-            world.daemon_set = Some(DaemonSetState {
-                name: "agent".into(),
-                uid: "ds".into(),
-                applied: hash.clone(),
-                revision: revision.clone(),
-                settled: false,
-                deleting: false,
-                wave: label::DEFAULT_WAVE.to_owned(),
-                layout: revision::layout(&[Wave::rest()]),
-            });
+            world.daemon_sets.retain(|set| set.name != name);
+            world.daemon_sets.push(state.clone());
+            world.daemon_sets.sort_by(|a, b| a.name.cmp(&b.name));
         });
+        true
+    }
+
+    fn assert_ours(&self, name: &str) {
+        let taken = self.foreign.iter().any(|other| other.name == name);
+        assert!(!taken, "DaemonSet {name} is somebody else's");
+    }
+
+    /// The DaemonSets of somebody else that have a name the waves need.
+    pub(crate) fn foreign_names(&self) -> Vec<ForeignSet> {
+        let waves = self.desired.waves.iter();
+        let names: Vec<String> = waves
+            .map(|wave| revision::daemon_set_name(&self.desired.key.name, &wave.name))
+            .collect();
+        let foreign = self.foreign.iter();
+        foreign
+            .filter(|other| names.contains(&other.name))
+            .cloned()
+            .collect()
     }
 
     fn create_job(&mut self, job: &Job) {
@@ -164,4 +232,9 @@ impl Cluster {
         write(&mut self.world);
         write(&mut self.seen);
     }
+}
+
+fn known_deleting(world: &World, name: &str) -> bool {
+    let mut sets = world.daemon_sets.iter();
+    sets.any(|set| set.name == name && set.deleting)
 }

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use hosttask_crds::node::LedgerState;
 use hosttask_crds::task::{Mode, WindowsHostTaskStatus};
 use hosttask_operator::desired::Amount;
-use hosttask_operator::observed::{Exit, JobView, PodView};
-use hosttask_operator::plan::{Action, Plan};
+use hosttask_operator::observed::{Exit, ForeignSet};
 
 use crate::cluster::{Cluster, Quality, World};
+use crate::laws::{Laws, check_pods};
+use crate::shape::{Edit, Shape};
 use crate::task;
-use crate::truth::{disturbed, holds_slot, in_flight, serves};
+use crate::truth;
 
 /// The most nodes a cluster has.
 pub(crate) const NODES: usize = 7;
@@ -22,28 +23,36 @@ pub(crate) enum Step {
     Crash(usize),
     Sync,
     DaemonSetController,
+    GarbageCollector,
     Kubelet(usize),
     Advance(u64),
     Power(usize, bool),
+    Condition(usize, bool),
     Join,
     Leave(usize),
     Reimage(usize),
+    Relabel(usize, &'static str, u8),
     Disturb(usize),
     Want(Quality, u8),
     Pause(bool),
     Suspend(bool),
     Budget(i32),
+    Edit(Edit),
+    /// The other task is done on these nodes, as bits; none: it is gone.
+    Dependency(Option<u8>),
+    Busy(usize, bool),
+    Slots(Option<i32>),
+    /// Somebody makes a DaemonSet of the name of this wave, where it is free; or deletes it.
+    Foreign(&'static str, bool),
     ExpireJobs,
 }
 
 /// One history, with the laws checked at every step.
 pub(crate) struct History {
     pub(crate) cluster: Cluster,
-    /// Daemon: nodes whose healthy pod we deleted, until a pod is healthy there again.
-    ours: BTreeSet<String>,
-    /// RunOnce: what ended well, by node UID and revision.
-    done: BTreeSet<(String, String)>,
-    /// RunOnce: the Jobs that `done` was told of.
+    pub(crate) shape: Shape,
+    laws: Laws,
+    /// RunOnce: the Jobs that `Laws::done` was told of.
     ended: BTreeSet<String>,
 }
 
@@ -51,8 +60,8 @@ impl History {
     pub(crate) fn new(mode: Mode) -> Self {
         Self {
             cluster: Cluster::new(mode, 5),
-            ours: BTreeSet::new(),
-            done: BTreeSet::new(),
+            shape: Shape::default(),
+            laws: Laws::default(),
             ended: BTreeSet::new(),
         }
     }
@@ -64,36 +73,50 @@ impl History {
             Step::Crash(at) => self.reconcile(Some(at)),
             Step::Sync => cluster.sync(),
             Step::DaemonSetController => cluster.daemon_set_controller(),
+            Step::GarbageCollector => cluster.garbage_collector(),
             Step::Kubelet(node) => cluster.kubelet(node),
             Step::Advance(seconds) => cluster.advance(seconds),
             Step::Power(node, up) => cluster.power(node, up),
+            Step::Condition(node, holds) => cluster.condition(node, holds),
             Step::Join if cluster.world.nodes.len() < NODES => cluster.join(),
             Step::Leave(node) => cluster.leave(node),
             // A daemon's pods would go with their Node: that is Leave and Join.
-            Step::Reimage(node) if cluster.desired.mode == Mode::RunOnce => cluster.reimage(node),
+            Step::Reimage(node) if cluster.desired.mode != Mode::Daemon => cluster.reimage(node),
             Step::Join | Step::Reimage(_) => {}
+            Step::Relabel(node, key, value) => cluster.relabel(node, key, value),
             Step::Disturb(node) => cluster.disturb(node),
             Step::Want(quality, number) => cluster.want(quality, number),
             Step::Pause(paused) => cluster.desired.paused = paused,
             Step::Suspend(suspend) => cluster.desired.suspend = suspend,
             Step::Budget(nodes) => cluster.desired.max_unavailable = Amount::Count(nodes),
+            Step::Edit(ref edit) => self.edit(edit),
+            Step::Dependency(nodes) => depend(cluster, nodes),
+            Step::Busy(node, busy) => work(cluster, node, busy),
+            Step::Slots(slots) => cluster.world.grants.slots = slots,
+            Step::Foreign(wave, there) => intrude(cluster, wave, there),
             Step::ExpireJobs => cluster.expire_jobs(),
         }
+        check_pods(&mut self.cluster);
         let world = &self.cluster.world;
-        self.ours.retain(|name| {
-            world.nodes.iter().any(|node| node.name == *name)
-                && !world
-                    .pods
-                    .iter()
-                    .any(|pod| pod.node == *name && !pod.deleting && pod.ready_since.is_some())
+        self.laws.ours.retain(|name| {
+            world.nodes.iter().any(|node| node.name == *name) && !truth::serves(world, name)
         });
         for job in &world.jobs {
             let well = |exit: &Exit| exit.code == 0 || exit.code == 3010;
             let end = job.end.as_ref().and_then(|end| end.exit.as_ref());
             if end.is_some_and(well) && self.ended.insert(job.name.clone()) {
-                self.done
+                self.laws
+                    .done
                     .insert((job.machine.clone(), job.revision.clone()));
             }
+        }
+    }
+
+    /// A change of the spec.
+    pub(crate) fn edit(&mut self, edit: &Edit) {
+        edit.make(&mut self.shape, &mut self.cluster);
+        if matches!(edit, Edit::Layout(_)) {
+            self.laws.waves.edited(&self.cluster);
         }
     }
 
@@ -104,10 +127,17 @@ impl History {
             self.cluster.plan(),
             "the same facts give the same plan"
         );
-        self.check_writes(&plan);
-        let before = self.cluster.status.clone();
+        let update = plan.status.update_revision.clone().unwrap();
+        let waves = self.laws.waves.clone();
+        self.laws.waves.look(&self.cluster, &update);
+        self.laws.check(&self.cluster, &plan);
+        let (before, seen) = (self.cluster.status.clone(), self.cluster.seen.clone());
         if self.cluster.apply(&plan, crash) {
             check_status(&self.cluster, &before);
+            self.laws.waves.written(&self.cluster, &seen);
+        } else {
+            // What this pass saw is forgotten with the operator.
+            self.laws.waves = waves;
         }
         let mut running: BTreeMap<&str, i32> = BTreeMap::new();
         for job in self
@@ -125,133 +155,67 @@ impl History {
         );
     }
 
-    fn check_writes(&mut self, plan: &Plan) {
-        let desired = &self.cluster.desired;
-        let Amount::Count(max) = desired.max_unavailable else {
-            panic!("the laws count nodes")
-        };
-        let max = usize::try_from(max).unwrap();
-        let held = desired.suspend || desired.paused;
-        let update = plan.status.update_revision.clone().unwrap();
-        let mut after = self.cluster.seen.clone();
-        for action in &plan.actions {
-            if let Action::DeletePod { uid, node, .. } = action {
-                assert!(!held, "a held task starts no node");
-                self.check_delete(&mut after, uid, node, &update, max);
-            } else if let Action::CreateJob(job) = action {
-                assert!(!held, "a held task starts no node");
-                let machine =
-                    job.metadata.annotations.as_ref().unwrap()["hosttask.dev/machine"].clone();
-                assert!(
-                    !self.done.contains(&(machine.clone(), update.clone())),
-                    "{machine} ran {update} already"
-                );
-                // What another revision did to the node may have to be done again.
-                self.done
-                    .retain(|(uid, revision)| *uid != machine || *revision == update);
-                let node = job.metadata.annotations.as_ref().unwrap()["hosttask.dev/node"].clone();
-                after.jobs.push(JobView {
-                    node,
-                    ..JobView::default()
-                });
-                let running = after
-                    .jobs
-                    .iter()
-                    .filter(|job| job.end.is_none())
-                    .map(|job| &job.node);
-                let running: BTreeSet<_> = running.collect();
-                let busy = after
-                    .nodes
-                    .iter()
-                    .filter(|node| running.contains(&node.name))
-                    .count();
-                assert!(busy <= max, "{busy} nodes run a Job, {max} allowed");
-            }
+    /// Every part of the cluster works, so many times.
+    pub(crate) fn run(&mut self, rounds: usize) {
+        for round in 0..rounds {
+            self.cluster.sync();
+            self.reconcile(None);
+            self.step(&Step::DaemonSetController);
+            self.step(&Step::GarbageCollector);
+            (0..NODES).for_each(|node| self.step(&Step::Kubelet(node)));
+            self.cluster.advance(if round % 4 == 3 { 2000 } else { 5 });
         }
+        self.cluster.sync();
     }
 
-    /// `after` is what the operator has seen, with the deletes of this pass so far.
-    fn check_delete(&mut self, after: &mut World, uid: &str, node: &str, update: &str, max: usize) {
-        let Cluster {
-            seen,
-            world,
-            status,
-            template,
-            ..
-        } = &self.cluster;
-        let pod = seen.pods.iter().find(|pod| pod.uid == uid).unwrap();
-        assert!(
-            !pod.deleting && pod.revision != update,
-            "{pod:?} needs no replacement"
-        );
-        assert!(
-            seen.nodes
-                .iter()
-                .any(|seen| seen.name == node && seen.ready),
-            "{node} does not answer"
-        );
-        assert_eq!(
-            template, update,
-            "the controller would start the old template again"
-        );
-        after
-            .pods
-            .iter_mut()
-            .filter(|pod| pod.uid == uid)
-            .for_each(|pod| pod.deleting = true);
-        if pod.ready_since.is_some() {
-            let disturbed = disturbed(after);
-            assert!(
-                disturbed <= max,
-                "{disturbed} nodes disturbed, {max} allowed"
-            );
-        } else {
-            let flight = in_flight(after, update);
-            assert!(flight <= max, "{flight} nodes in flight, {max} allowed");
+    /// Whatever was broken or in the way is so no longer.
+    pub(crate) fn recover(&mut self) {
+        let cluster = &mut self.cluster;
+        cluster.desired.paused = false;
+        cluster.desired.suspend = false;
+        cluster.desired.max_unavailable = Amount::Count(2);
+        cluster.foreign.clear();
+        cluster.world.grants = Default::default();
+        for node in 0..NODES {
+            cluster.power(node, true);
+            cluster.condition(node, true);
         }
-        // Taking one more serving node is what the budget is about, whatever the watches missed.
-        let serving = |pod: &PodView| pod.uid == uid && pod.ready_since.is_some();
-        if world.pods.iter().any(serving)
-            && self.ours.insert(node.to_owned())
-            && status.wave.is_some()
-        {
-            let held = self
-                .ours
-                .iter()
-                .filter(|name| holds_slot(world, name))
-                .count();
-            assert!(
-                held <= max,
-                "we took {held} healthy nodes, {max} allowed: {:?}",
-                self.ours
-            );
+        depend(cluster, Some(u8::MAX));
+        for edit in [
+            Edit::Manual(false),
+            Edit::WaveBudget(None),
+            Edit::Policy(None),
+            Edit::Retry,
+            Edit::Window(false),
+            Edit::Partition(None),
+            Edit::MaxUnreachable(None),
+        ] {
+            self.edit(&edit);
         }
     }
 
     /// Everything recovers; the operator must then bring the task to its end.
     pub(crate) fn settle(&mut self) {
-        self.cluster.desired.paused = false;
-        self.cluster.desired.suspend = false;
-        self.cluster.desired.max_unavailable = Amount::Count(2);
+        self.recover();
         self.cluster.want(Quality::Good, 0);
-        for node in 0..NODES {
-            self.cluster.power(node, true);
-        }
-        for round in 0..80 {
-            self.cluster.sync();
-            self.reconcile(None);
-            self.step(&Step::DaemonSetController);
-            (0..NODES).for_each(|node| self.step(&Step::Kubelet(node)));
-            self.cluster.advance(if round % 4 == 3 { 2000 } else { 5 });
-        }
-        self.cluster.sync();
-        let ready = condition(&self.cluster.status, "Ready");
+        self.run(120);
+        self.check_settled();
+        let Cluster { desired, world, .. } = &self.cluster;
+        let update = self.cluster.status.update_revision.as_ref().unwrap();
+        let missing: Vec<_> = truth::fleet(desired, world)
+            .filter(|node| !truth::is_done(desired, world, &node.name, update))
+            .collect();
+        assert!(missing.is_empty(), "every node has it: {missing:?}");
         assert_eq!(
-            ready.map(|(status, _)| status),
+            condition(&self.cluster.status, "Ready").map(|(status, _)| status),
             Some("True"),
             "{:#?}",
             self.cluster.status
         );
+    }
+
+    /// Nothing is left to do: no writes now, or later by time alone, and each pod belongs to the DaemonSet of its wave.
+    pub(crate) fn check_settled(&mut self) {
         let plan = self.cluster.plan();
         assert_eq!(
             (plan.actions, &plan.status),
@@ -264,36 +228,55 @@ impl History {
             self.cluster.status,
             "time alone changes nothing"
         );
-        let good = self
-            .cluster
-            .world
-            .nodes
-            .iter()
-            .filter(|node| match self.cluster.desired.mode {
-                Mode::Daemon => self.cluster.world.pods.iter().any(|pod| {
-                    pod.node == node.name
-                        && Some(&pod.revision) == plan.status.update_revision.as_ref()
-                        && pod.ready_since.is_some()
-                }),
-                Mode::RunOnce => self
-                    .cluster
-                    .world
-                    .ledger
-                    .get(&node.name)
-                    .is_some_and(|entry| {
-                        entry.state == LedgerState::Succeeded
-                            && Some(&entry.revision) == plan.status.update_revision.as_ref()
-                    }),
-            });
-        assert_eq!(
-            good.count(),
-            self.cluster.world.nodes.len(),
-            "every node has it"
-        );
+        let Cluster { desired, world, .. } = &self.cluster;
+        let wave = |node: &str| {
+            let wave = truth::wave_of(desired, world, node);
+            truth::is_selected(desired, world, node).then(|| desired.waves[wave].name.clone())
+        };
+        if desired.mode == Mode::Daemon {
+            self.cluster.is_at_home(desired, wave);
+        }
     }
 }
 
-fn condition<'a>(status: &'a WindowsHostTaskStatus, kind: &str) -> Option<(&'a str, &'a str)> {
+fn depend(cluster: &mut Cluster, nodes: Option<u8>) {
+    let names = cluster.world.nodes.iter().enumerate();
+    let done = |bits: u8| {
+        names
+            .filter(|(at, _)| bits & (1 << (at % 8)) != 0)
+            .map(|(_, node)| node.name.clone())
+            .collect()
+    };
+    cluster.world.dependency = nodes.map(done);
+}
+
+fn work(cluster: &mut Cluster, node: usize, busy: bool) {
+    let Some(name) = cluster.name(node) else {
+        return;
+    };
+    let grants = &mut cluster.world.grants;
+    if busy {
+        grants.busy.insert(name, "ns/other".into());
+    } else {
+        grants.busy.remove(&name);
+    }
+}
+
+fn intrude(cluster: &mut Cluster, wave: &str, there: bool) {
+    let name = hosttask_operator::revision::daemon_set_name(&cluster.desired.key.name, wave);
+    cluster.foreign.retain(|other| other.name != name);
+    if there && cluster.world.daemon_sets.iter().all(|set| set.name != name) {
+        cluster.foreign.push(ForeignSet {
+            name,
+            owner: "Deployment other".into(),
+        });
+    }
+}
+
+pub(crate) fn condition<'a>(
+    status: &'a WindowsHostTaskStatus,
+    kind: &str,
+) -> Option<(&'a str, &'a str)> {
     let found = status
         .conditions
         .iter()
@@ -308,7 +291,7 @@ fn check_status(cluster: &Cluster, before: &WindowsHostTaskStatus) {
         desired,
         ..
     } = cluster;
-    let (_, reason) = condition(status, "Ready").unwrap();
+    let (ready, reason) = condition(status, "Ready").unwrap();
     assert_eq!(
         task::kstatus(status, desired.generation),
         task::by_table(reason),
@@ -320,7 +303,6 @@ fn check_status(cluster: &Cluster, before: &WindowsHostTaskStatus) {
         "both Reconciling and Stalled"
     );
     let update = status.update_revision.as_ref().unwrap();
-    let counted = status.updated_nodes.unwrap();
     let finished = before.stable_revision.as_ref() == Some(update) && before.wave.is_none();
     if finished && before.update_revision.as_ref() == Some(update) {
         assert!(
@@ -328,54 +310,71 @@ fn check_status(cluster: &Cluster, before: &WindowsHostTaskStatus) {
             "a finished rollout goes back to Reconciling"
         );
     }
-    let sum = [
-        status.pending_nodes,
-        status.in_progress_nodes,
-        status.failed_nodes,
-        status.unreachable_nodes,
-    ];
-    let sum: i32 = sum.into_iter().map(Option::unwrap).sum();
-    let truth = match desired.mode {
-        Mode::Daemon => seen
-            .nodes
-            .iter()
-            .filter(|node| {
-                seen.pods
-                    .iter()
-                    .any(|pod| pod.node == node.name && pod.revision == *update)
+    check_counts(cluster, update);
+    if ready == "True" && !finished {
+        let missing: Vec<_> = truth::fleet(desired, seen)
+            .filter(|node| truth::is_reachable(desired, node))
+            .filter(|node| match desired.mode {
+                Mode::Daemon => !truth::serves(seen, &node.name),
+                Mode::RunOnce | Mode::Scheduled => {
+                    let held = desired.partition.is_some();
+                    !held && !truth::is_done(desired, seen, &node.name, update)
+                }
             })
-            .count(),
-        Mode::RunOnce => {
-            let good = status.healthy_nodes.unwrap();
-            assert_eq!(
-                sum + good,
-                status.desired_nodes.unwrap(),
-                "each node is counted once: {status:#?}"
-            );
-            seen.nodes
-                .iter()
-                .filter(|node| {
-                    seen.ledger
-                        .get(&node.name)
-                        .is_some_and(|entry| entry.revision == *update)
-                })
-                .count()
-        }
-    };
+            .collect();
+        assert!(missing.is_empty(), "Ready, but not on {missing:?}");
+    }
+}
+
+fn check_counts(cluster: &Cluster, update: &str) {
+    let Cluster {
+        status,
+        seen,
+        desired,
+        ..
+    } = cluster;
+    let truth = truth::fleet(desired, seen)
+        .filter(|node| is_counted(cluster, seen, &node.name, update))
+        .count();
+    let counted = status.updated_nodes.unwrap();
     assert!(
         usize::try_from(counted).unwrap() <= truth,
         "the status is ahead: {counted} of {truth}"
     );
-    if condition(status, "Ready").unwrap().0 == "True" && !finished {
-        let reachable = seen.nodes.iter().filter(|node| node.ready);
-        let missing: Vec<_> = reachable
-            .filter(|node| match desired.mode {
-                Mode::Daemon => !serves(seen, &node.name),
-                Mode::RunOnce => !seen.ledger.get(&node.name).is_some_and(|entry| {
-                    entry.state != LedgerState::Failed && entry.revision == *update
-                }),
+    if desired.mode == Mode::RunOnce {
+        let all = [
+            status.healthy_nodes,
+            status.pending_nodes,
+            status.in_progress_nodes,
+            status.failed_nodes,
+            status.unreachable_nodes,
+        ];
+        let sum: i32 = all.into_iter().map(Option::unwrap).sum();
+        assert_eq!(
+            sum,
+            status.desired_nodes.unwrap(),
+            "each node is counted once: {status:#?}"
+        );
+    }
+}
+
+fn is_counted(cluster: &Cluster, seen: &World, node: &str, update: &str) -> bool {
+    match cluster.desired.mode {
+        Mode::Daemon => {
+            let mut pods = seen.pods.iter();
+            pods.any(|pod| pod.node == node && pod.revision == update)
+        }
+        Mode::RunOnce | Mode::Scheduled => {
+            let entry = seen.ledger.get(node);
+            entry.is_some_and(|entry| {
+                entry.revision == update
+                    && [
+                        LedgerState::Succeeded,
+                        LedgerState::RebootPending,
+                        LedgerState::Failed,
+                    ]
+                    .contains(&entry.state)
             })
-            .collect();
-        assert!(missing.is_empty(), "Ready, but not on {missing:?}");
+        }
     }
 }

@@ -1,0 +1,84 @@
+//! How far the waves of a rollout may be: told apart from the plan, by what the operator saw in each pass that it finished.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use crate::cluster::{Cluster, World};
+use crate::truth;
+
+/// How far the waves may be.
+#[derive(Clone, Default)]
+pub(crate) struct Waves {
+    /// The revision that the waves below are passed for.
+    update: String,
+    /// When each wave that is well now will have soaked.
+    pub(crate) soaked: BTreeMap<usize, Timestamp>,
+    /// The waves that were well, soaked and approved.
+    pub(crate) passed: BTreeSet<usize>,
+    /// Whether the wave of the status was edited away, and no pass has named another one since.
+    lost: bool,
+}
+
+impl Waves {
+    /// Looks at the waves as the operator sees them, before a pass.
+    pub(crate) fn look(&mut self, cluster: &Cluster, update: &str) {
+        let Cluster {
+            desired, seen, now, ..
+        } = cluster;
+        if self.update != update {
+            *self = Self {
+                update: update.to_owned(),
+                ..Self::default()
+            };
+        }
+        if self.lost {
+            let is_open = |wave: &usize| {
+                let mut nodes = truth::wave(desired, seen, *wave);
+                nodes.any(|node| {
+                    let mut pods = seen.pods.iter().filter(|pod| pod.node == node.name);
+                    truth::is_reachable(desired, node) && !pods.any(|pod| pod.revision == update)
+                })
+            };
+            let last = desired.waves.len() - 1;
+            let open = (0..last).find(is_open).unwrap_or(last);
+            self.passed.extend(0..open);
+        }
+        for wave in 0..desired.waves.len() {
+            if truth::is_well(desired, seen, wave, update) {
+                let latest = now.checked_add(desired.waves[wave].soak).unwrap();
+                let latest = Timestamp::from_second(latest.as_second()).unwrap();
+                let due = self.soaked.entry(wave).or_insert(latest);
+                *due = latest.min(*due);
+                if *due <= *now && truth::is_approved(cluster, wave, update) {
+                    self.passed.insert(wave);
+                }
+            }
+        }
+    }
+
+    /// A pass was carried out to its end: what it saw is written.
+    pub(crate) fn written(&mut self, cluster: &Cluster, before: &World) {
+        let Cluster {
+            desired, status, ..
+        } = cluster;
+        let update = self.update.clone();
+        self.soaked
+            .retain(|wave, _| truth::is_well(desired, before, *wave, &update));
+        let named = status.wave.as_ref().map(|wave| wave.name.as_str());
+        self.lost &= !desired
+            .waves
+            .iter()
+            .any(|wave| Some(wave.name.as_str()) == named);
+    }
+
+    /// The waves are edited: the position goes with the name of the wave.
+    pub(crate) fn edited(&mut self, cluster: &Cluster) {
+        let named = cluster.status.wave.as_ref().map(|wave| wave.name.as_str());
+        let mut waves = cluster.desired.waves.iter();
+        let position = waves.position(|wave| Some(wave.name.as_str()) == named);
+        self.soaked.clear();
+        self.passed = (0..position.unwrap_or(0)).collect();
+        self.lost = named.is_some() && position.is_none();
+    }
+}

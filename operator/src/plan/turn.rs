@@ -83,12 +83,21 @@ impl<'g, 'a> Turn<'g, 'a> {
             self.left.shut |= !bad.is_empty() || !healthy.is_empty();
             return Vec::new();
         }
-        bad.retain(|(node, _)| self.may_start(node, group));
-        healthy.retain(|(node, _)| self.may_start(node, group));
+        bad.retain(|(node, _)| self.is_free(node));
+        healthy.retain(|(node, _)| self.is_free(node) && self.is_next(node, group));
+        let (mut bad, mut later): (Vec<_>, Vec<_>) = bad
+            .into_iter()
+            .partition(|(node, _)| self.is_next(node, group));
         let candidates = bad.len() + healthy.len();
         self.sort(&mut bad);
         self.sort(&mut healthy);
         let mut starts = budget::start(max, wave.in_flight, wave.disturbed, bad, healthy);
+        if starts.is_empty() {
+            // What is down in a later group uses up the budget that this one needs: one of the two has to go first, and
+            // what is down has nothing to lose.
+            self.sort(&mut later);
+            starts = budget::start(max, wave.in_flight, wave.disturbed, later, Vec::new());
+        }
         self.left.budget |= starts.len() < candidates;
         self.left.other_task |= starts.len() > self.slots;
         starts.truncate(self.slots);
@@ -105,7 +114,15 @@ impl<'g, 'a> Turn<'g, 'a> {
         }
     }
 
-    fn may_start(&mut self, node: &'a NodeView, group: FirstGroup<'_>) -> bool {
+    /// Whether it is the turn of the node's group.
+    fn is_next(&mut self, node: &NodeView, group: FirstGroup<'_>) -> bool {
+        let admitted = !self.orderly || group.admits(self.desired, node);
+        self.left.budget |= !admitted;
+        admitted
+    }
+
+    /// Whether neither dependencies nor other tasks keep the node.
+    fn is_free(&mut self, node: &'a NodeView) -> bool {
         let bar = self.gates.bar(&node.name);
         match bar.filter(|bar| self.orderly || *bar == Bar::OtherTask) {
             Some(Bar::Dependency) => {
@@ -116,11 +133,7 @@ impl<'g, 'a> Turn<'g, 'a> {
                 self.left.other_task = true;
                 false
             }
-            None => {
-                let admitted = !self.orderly || group.admits(self.desired, node);
-                self.left.budget |= !admitted;
-                admitted
-            }
+            None => true,
         }
     }
 }

@@ -9,7 +9,7 @@ use hosttask_crds::task::{Approval, ConcurrencyPolicy, FailureAction};
 use proptest::prelude::*;
 
 /// Words that lead deep into the types; anything else would be skipped as unknown.
-const WORDS: [&str; 30] = [
+const WORDS: [&str; 40] = [
     "mode",
     "runAs",
     "account",
@@ -40,6 +40,16 @@ const WORDS: [&str; 30] = [
     "rollout",
     "job",
     "exitCodes",
+    "check",
+    "dependsOn",
+    "failurePolicy",
+    "maintenanceWindows",
+    "matchLabels",
+    "nodeConditions",
+    "order",
+    "schedule",
+    "topologyKey",
+    "waves",
 ];
 
 fn any_json() -> impl Strategy<Value = Value> {
@@ -209,6 +219,25 @@ proptest! {
         }
         prop_assert_eq!(&daemon_set(&desired, 0, &desired.content, &revision), &set);
         prop_assert_eq!(&build::job(&desired, &revision, &node(), 1), &job);
+    }
+
+    #[test]
+    fn every_wave_of_a_valid_task_has_a_daemon_set_name_of_its_own(
+        (_, task) in any_task(),
+        names in proptest::collection::btree_set("[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?", 1..16),
+    ) {
+        let wave = |name: &String| json!({"name": name, "nodeSelector": {"matchLabels": {"ring": name}}});
+        let mut spec = daemon();
+        set(&mut spec, "/rollout/waves", names.iter().filter(|it| *it != "default").map(wave).collect());
+        let desired = desired(&spec, &task);
+        let sets: std::collections::BTreeSet<String> = desired
+            .waves
+            .iter()
+            .map(|it| revision::daemon_set_name(&task, &it.name))
+            .collect();
+        prop_assert_eq!(sets.len(), desired.waves.len());
+        // The DaemonSet controller appends a dash and up to ten characters to make a label value.
+        prop_assert!(sets.iter().all(|it| name::is_subdomain(it) && it.len() <= 52), "{sets:?}");
     }
 
     #[test]

@@ -88,7 +88,7 @@ pub fn wave_of(waves: &[Wave], labels: &BTreeMap<String, String>) -> usize {
     waves
         .iter()
         .position(|wave| wave.requirements.iter().all(|it| it.is_met_by(labels)))
-        .unwrap_or(waves.len().saturating_sub(1))
+        .unwrap_or_else(|| waves.len().saturating_sub(1))
 }
 
 /// How many alternatives [`scope`] writes for the last wave: the product of the requirements of the others.

@@ -170,9 +170,13 @@ impl TaskRow {
         self.spec.get("mode").and_then(Value::as_str) == Some("Daemon")
     }
 
-    /// The revision that it asked for when it was last looked at.
+    /// The revision that it asks for; none until somebody has looked at its present spec.
     pub(super) fn update_revision(&self) -> Option<&str> {
-        self.status.update_revision.as_deref()
+        let is_current = self.status.observed_generation == Some(self.generation);
+        self.status
+            .update_revision
+            .as_deref()
+            .filter(|_| is_current)
     }
 
     /// Whether a rollout replaces the pods of another revision.

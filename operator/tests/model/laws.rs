@@ -86,20 +86,11 @@ impl Pass<'_> {
         self.words.rolls_back(self.before, self.spec)
     }
 
-    /// Whether a pod may go although it is of the content that is aimed at by the status: a retry was asked for, or this very
-    /// pass finds the content failed and goes back.
-    fn may_repeat(&self, state: &State, pod: &Pod) -> bool {
+    /// Whether a pod may go although it is of the content that is aimed at by the status: a retry was asked for.
+    fn may_repeat(&self, pod: &Pod) -> bool {
         let said = self.words.said(self.before);
         let asked = (self.spec.retry > 0).then(|| self.spec.retry.to_string());
-        let retries = asked.is_some() && asked != said.retry && !serves(pod);
-        let ill = |pod: &Pod| pod.content == self.spec.content && !serves(pod);
-        let failed = state
-            .nodes
-            .iter()
-            .any(|node| node.pods.iter().any(ill) || !node.facts.up);
-        let returns = self.config().policy == Some(FailureAction::Rollback)
-            && said.stable.is_some_and(|it| it != self.spec.content);
-        retries || (returns && failed && !self.rolls_back())
+        asked.is_some() && asked != said.retry && !serves(pod)
     }
 
     fn of_wave<'a>(&'a self, state: &'a State, wave: u8) -> impl Iterator<Item = &'a Node> {
@@ -200,7 +191,7 @@ fn delete(
     } else {
         spec.content
     };
-    if truth.content == target && !pass.may_repeat(state, &truth) {
+    if truth.content == target && !pass.may_repeat(&truth) {
         return Some(if pass.rolls_back() {
             "rollback"
         } else {

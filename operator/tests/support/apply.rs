@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use hosttask_crds::label;
+use hosttask_crds::node::LedgerEntry;
 use hosttask_operator::observed::{
     DaemonSetState, ForeignSet, JobView, NodeView, PodView, RevisionView,
 };
@@ -70,22 +71,7 @@ impl Cluster {
                     same.for_each(|set| set.deleting = true);
                 });
             }
-            Action::MovePod { uid, wave, .. } => {
-                let lives = self.owners.get(uid).and_then(|owner| {
-                    let mut sets = self.world.daemon_sets.iter();
-                    sets.find(|set| set.uid == *owner)
-                });
-                assert!(
-                    lives.is_none(),
-                    "{uid} is moved while it belongs to {lives:?}"
-                );
-                self.both(|world| {
-                    for pod in world.pods.iter_mut().filter(|pod| pod.uid == *uid) {
-                        pod.wave.clone_from(wave);
-                        pod.resource_version.push('m');
-                    }
-                });
-            }
+            Action::MovePod { uid, wave, .. } => self.move_pod(uid, wave),
             Action::UngatePod { uid, .. } => self.both(|world| {
                 let same = world.pods.iter_mut().filter(|pod| pod.uid == *uid);
                 same.for_each(|pod| pod.gated = false);
@@ -100,20 +86,39 @@ impl Cluster {
                     same.for_each(|job| job.deleting = true);
                 });
             }
-            Action::RecordResult { node, entry } => {
-                let machine = |world: &World| {
-                    let found = world.nodes.iter().find(|view| view.name == *node);
-                    found.map(NodeView::machine)
-                };
-                // A result of the machine that the operator saw is void on another one.
-                let same = machine(&self.world) == machine(&self.seen);
-                self.seen.ledger.insert(node.clone(), (**entry).clone());
-                if same {
-                    self.world.ledger.insert(node.clone(), (**entry).clone());
-                }
-            }
+            Action::RecordResult { node, entry } => self.record(node, entry),
         }
         true
+    }
+
+    fn move_pod(&mut self, uid: &str, wave: &str) {
+        let lives = self.owners.get(uid).and_then(|owner| {
+            let mut sets = self.world.daemon_sets.iter();
+            sets.find(|set| set.uid == *owner)
+        });
+        assert!(
+            lives.is_none(),
+            "{uid} is moved while it belongs to {lives:?}"
+        );
+        self.both(|world| {
+            for pod in world.pods.iter_mut().filter(|pod| pod.uid == uid) {
+                wave.clone_into(&mut pod.wave);
+                pod.resource_version.push('m');
+            }
+        });
+    }
+
+    fn record(&mut self, node: &str, entry: &LedgerEntry) {
+        let machine = |world: &World| {
+            let found = world.nodes.iter().find(|view| view.name == node);
+            found.map(NodeView::machine)
+        };
+        // A result of the machine that the operator saw is void on another one.
+        let same = machine(&self.world) == machine(&self.seen);
+        self.seen.ledger.insert(node.to_owned(), entry.clone());
+        if same {
+            self.world.ledger.insert(node.to_owned(), entry.clone());
+        }
     }
 
     fn create_revision(&mut self, created: &ControllerRevision) {
@@ -153,21 +158,18 @@ impl Cluster {
         );
         self.assert_ours(&name);
         let known = self.world.daemon_sets.iter().find(|set| set.name == name);
-        let uid = match known.map(|set| set.uid.clone()) {
-            Some(uid) => {
-                let known = self.controlled.get_mut(&uid).unwrap();
-                if known.wanted.spec.selector != applied.spec.selector {
-                    return false;
-                }
-                known.wanted = applied.clone();
-                uid
+        let uid = if let Some(uid) = known.map(|set| set.uid.clone()) {
+            let known = self.controlled.get_mut(&uid).unwrap();
+            if known.wanted.spec.selector != applied.spec.selector {
+                return false;
             }
-            None => {
-                let uid = format!("set-{}", self.next());
-                self.controlled
-                    .insert(uid.clone(), Controlled::new(applied.clone()));
-                uid
-            }
+            known.wanted = applied.clone();
+            uid
+        } else {
+            let uid = format!("set-{}", self.next());
+            self.controlled
+                .insert(uid.clone(), Controlled::new(applied.clone()));
+            uid
         };
         let annotations = applied.metadata.annotations.as_ref().unwrap();
         let state = DaemonSetState {

@@ -159,7 +159,9 @@ impl Cluster {
             };
             let mut mine: Vec<PodView> = self.world.pods.iter().filter(is_ours).cloned().collect();
             if !selects(set.known(), &self.world.labels[&node.name]) {
-                mine.iter().for_each(|pod| self.drop_pod(pod, false));
+                for pod in &mine {
+                    self.drop_pod(pod, false);
+                }
             } else if mine.is_empty() {
                 self.make_pod(uid, set.known(), &node.name);
             } else {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hosttask_crds::node::LedgerState;
 use hosttask_crds::task::{Mode, WindowsHostTaskStatus};
 use hosttask_operator::desired::Amount;
-use hosttask_operator::observed::{Exit, ForeignSet};
+use hosttask_operator::observed::{Exit, ForeignSet, Grants};
 
 use crate::cluster::{Cluster, Quality, World};
 use crate::laws::{Laws, check_pods};
@@ -175,7 +175,7 @@ impl History {
         cluster.desired.suspend = false;
         cluster.desired.max_unavailable = Amount::Count(2);
         cluster.foreign.clear();
-        cluster.world.grants = Default::default();
+        cluster.world.grants = Grants::default();
         for node in 0..NODES {
             cluster.power(node, true);
             cluster.condition(node, true);

@@ -25,6 +25,16 @@ pub(crate) struct Laws {
     pub(crate) waves: Waves,
 }
 
+/// Where a rollout goes.
+#[derive(Clone, Copy, PartialEq)]
+enum Course {
+    Forward,
+    /// The stable revision is brought back.
+    Back,
+    /// The revision failed, and nothing is to be started.
+    Standing,
+}
+
 /// Where one pass goes.
 struct Way {
     update: String,
@@ -32,10 +42,7 @@ struct Way {
     target: String,
     /// Whether the update revision was rolled out before, or is the one that is known to work.
     free: bool,
-    /// Whether the stable revision is brought back.
-    back: bool,
-    /// Whether the revision failed and nothing is to be started.
-    stands: bool,
+    course: Course,
     /// Whether this pass answers the retry annotation.
     retries: bool,
 }
@@ -50,15 +57,25 @@ impl Way {
         let stable = stable.filter(|stable| *stable != update);
         let latched =
             failed && matches!(action, Some(FailureAction::Pause | FailureAction::Rollback));
-        let back = latched && action == Some(FailureAction::Rollback) && stable.is_some();
+        let course = match (latched, action, &stable) {
+            (false, ..) => Course::Forward,
+            (true, Some(FailureAction::Rollback), Some(_)) => Course::Back,
+            (true, ..) => Course::Standing,
+        };
+        let target = stable.filter(|_| course == Course::Back);
         Self {
-            target: stable.filter(|_| back).unwrap_or_else(|| update.clone()),
+            target: target.unwrap_or_else(|| update.clone()),
             free: before.stable_revision.as_ref() == Some(&update),
-            back,
-            stands: latched && !back,
+            course,
             retries: plan.status.last_handled_retry != before.last_handled_retry,
             update,
         }
+    }
+}
+
+impl Way {
+    fn is_back(&self) -> bool {
+        self.course == Course::Back
     }
 }
 
@@ -67,7 +84,7 @@ impl Laws {
     pub(crate) fn check(&mut self, cluster: &Cluster, plan: &Plan) {
         let way = Way::of(cluster, plan);
         let desired = &cluster.desired;
-        let held = desired.suspend || desired.paused || way.stands;
+        let held = desired.suspend || desired.paused || way.course == Course::Standing;
         let mut after = cluster.seen.clone();
         let mut starts = 0;
         for action in &plan.actions {
@@ -101,7 +118,16 @@ impl Laws {
                 }
                 Action::ApplyDaemonSet(set) => self.check_template(cluster, set, &way),
                 Action::UngatePod { node, .. } => check_dependency(cluster, node),
-                _ => {}
+                Action::CheckDaemonSet(_)
+                | Action::CheckJob(_)
+                | Action::CreateRevision(_)
+                | Action::RenumberRevision { .. }
+                | Action::DeleteRevision { .. }
+                | Action::OrphanDaemonSet { .. }
+                | Action::MovePod { .. }
+                | Action::DeleteJob { .. }
+                | Action::RecordResult { .. }
+                | Action::Publish(_) => {}
             }
             if desired.suspend {
                 check_suspended(cluster, action);
@@ -176,7 +202,7 @@ impl Laws {
                 self.ours
             );
         }
-        if way.back {
+        if way.is_back() {
             for later in wave + 1..desired.waves.len() {
                 for other in truth::wave(desired, seen, later) {
                     let failed = after.pods.iter().any(|pod| {
@@ -225,7 +251,7 @@ impl Laws {
     /// Whether it may be the turn of the node's wave.
     fn check_turn(&self, cluster: &Cluster, node: &str, way: &Way) {
         let wave = truth::wave_of(&cluster.desired, &cluster.seen, node);
-        if !way.back {
+        if !way.is_back() {
             self.check_wave(cluster, wave, way);
         }
     }
@@ -260,7 +286,7 @@ impl Laws {
             .iter()
             .position(|wave| wave.name == *name)
             .unwrap();
-        if way.back {
+        if way.is_back() {
             assert_eq!(
                 *revision, way.target,
                 "{name} gets another revision than the stable one"
@@ -276,7 +302,7 @@ impl Laws {
         let begins = *revision == way.update && known.is_none_or(|set| set.revision != way.update);
         if begins && !returns && !way.free {
             assert!(
-                !desired.paused && !desired.suspend && !way.stands,
+                !desired.paused && !desired.suspend && way.course != Course::Standing,
                 "{name} begins"
             );
             assert!(
@@ -292,7 +318,7 @@ impl Laws {
 fn max(desired: &Desired, seen: &World, wave: usize, way: &Way) -> usize {
     let quarter = truth::wave(desired, seen, wave).count() / 4;
     let own = budget(desired, wave);
-    if way.back {
+    if way.is_back() {
         own.max(quarter.max(1))
     } else {
         own
@@ -313,7 +339,7 @@ fn check_gates(cluster: &Cluster, node: &str, way: &Way) {
     } = cluster;
     let busy = &seen.grants.busy;
     assert!(!busy.contains_key(node), "another task works on {node}");
-    if !way.back {
+    if !way.is_back() {
         assert!(
             truth::is_open(desired, *now),
             "{node} starts outside the window"
@@ -336,14 +362,16 @@ fn check_dependency(cluster: &Cluster, node: &str) {
 
 /// A suspended task does nothing but finish what would leave pods without a DaemonSet.
 fn check_suspended(cluster: &Cluster, action: &Action) {
-    let finishes = match action {
-        Action::RecordResult { .. } | Action::Publish(_) => true,
-        Action::OrphanDaemonSet { .. } | Action::MovePod { .. } | Action::ApplyDaemonSet(_) => {
-            cluster.seen.daemon_sets.iter().any(|set| set.deleting)
-                || cluster.seen.pods.iter().any(|pod| pod.orphan)
-        }
-        _ => false,
+    let begun = || {
+        cluster.seen.daemon_sets.iter().any(|set| set.deleting)
+            || cluster.seen.pods.iter().any(|pod| pod.orphan)
     };
+    let is_handing_over = matches!(
+        action,
+        Action::OrphanDaemonSet { .. } | Action::MovePod { .. } | Action::ApplyDaemonSet(_)
+    );
+    let tells = matches!(action, Action::RecordResult { .. } | Action::Publish(_));
+    let finishes = tells || (is_handing_over && begun());
     assert!(finishes, "a suspended task writes {action:?}");
 }
 

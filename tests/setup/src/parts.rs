@@ -20,7 +20,7 @@ const WINDOWS_PACKAGES: [&str; 4] = [
 ];
 
 /// Every part, in the order they run.
-pub(crate) static ALL: [Part; 9] = [
+pub(crate) static ALL: [Part; 10] = [
     Part {
         name: "format",
         about: "rustfmt and gofmt would change nothing",
@@ -50,6 +50,11 @@ pub(crate) static ALL: [Part; 9] = [
         name: "unit",
         about: "tests of crds, operator, node-runtime and setup; generated files are current",
         run: unit,
+    },
+    Part {
+        name: "model",
+        about: "every reachable state of the operator's decisions in small fleets; seeded mistakes are caught",
+        run: model,
     },
     Part {
         name: "windows-tests",
@@ -142,6 +147,23 @@ fn unit(part: &mut Session) -> Result<(), NotSetUp> {
             .args(packages.iter().flat_map(|name| ["--package", name]))
             .args(SHOW),
     );
+    Ok(())
+}
+
+/// With a profile of its own: it takes millions of decisions.
+#[expect(clippy::unnecessary_wraps, reason = "every part has the same shape")]
+fn model(part: &mut Session) -> Result<(), NotSetUp> {
+    let arguments = [
+        "--profile",
+        "model",
+        "--package",
+        "hosttask-operator",
+        "--test",
+        "model",
+        "--test",
+        "mutants",
+    ];
+    part.test(test().args(arguments).args(SHOW));
     Ok(())
 }
 

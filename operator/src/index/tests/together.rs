@@ -17,7 +17,7 @@ fn driver(generation: i64, mode: &str, on: &[&str], status: &Value) -> Value {
 }
 
 fn at_revision(stable: &str, update: &str) -> Value {
-    json!({ "stableRevision": stable, "updateRevision": update })
+    json!({ "observedGeneration": 1, "stableRevision": stable, "updateRevision": update })
 }
 
 /// The task `agent` depends on `driver`.
@@ -281,4 +281,16 @@ fn a_task_that_is_gone_is_at_work_nowhere() {
     let gone = driver(1, "Daemon", &[], &json!({}));
     bench.lose(Kind::Task, &gone, 1);
     assert_eq!(bench.index.in_flight(at(1)).len(), 0);
+}
+
+#[test]
+fn a_task_whose_present_spec_nobody_has_looked_at_is_done_nowhere() {
+    let bench = dependent();
+    bench.see(Kind::Pod, &driver_pod(10, "new", "True"), 0);
+    let status = at_revision("new", "new");
+    for (generation, done) in [(1, 1), (2, 0)] {
+        let driver = driver(generation, "Daemon", &[], &status);
+        bench.see(Kind::Task, &driver, 0);
+        assert_eq!(dependency(&bench).done.len(), done, "{generation}");
+    }
 }

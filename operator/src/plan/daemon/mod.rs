@@ -198,6 +198,9 @@ impl<'a> Pass<'a> {
             standing,
             ..
         } = self;
+        if way.direction == Direction::Back && !self.is_remembered() {
+            return self.remember(way, found);
+        }
         let (mut actions, written) = templates(desired, observed, self.revisions, self.aim(way));
         let rests = actions.is_empty();
         for (area, written) in found.waves.iter_mut().zip(written) {
@@ -235,6 +238,20 @@ impl<'a> Pass<'a> {
         decision(way, found, actions, phase, waiting)
     }
 
+    /// Whether the stored status says already that the update revision failed.
+    fn is_remembered(self) -> bool {
+        let status = &self.observed.status;
+        status.failed_revision.as_deref() == Some(self.standing.update)
+    }
+
+    /// The status first: once failed pods are replaced, nothing but it says that the revision failed, and an operator that
+    /// dies in between would try it again.
+    fn remember(self, way: &Way<'a>, mut found: Found<'a>) -> Decision {
+        found.tally.wake.at(self.now);
+        let phase = self.outcome(way, &found, &Left::default(), false).phase();
+        decision(way, found, Vec::new(), phase, None)
+    }
+
     fn aim(self, way: &Way<'_>) -> Aim {
         let stable = self.observed.status.stable_revision.as_deref();
         let position = way.course.position;
@@ -243,6 +260,8 @@ impl<'a> Pass<'a> {
         match way.direction {
             _ if holds && stable != Some(self.standing.update) => Aim::Hold,
             Direction::Back => Aim::Back,
+            // Nodes that join must not get what failed.
+            Direction::Standing if self.stable.is_some() => Aim::Hold,
             Direction::Standing => Aim::Update {
                 position,
                 open: false,

@@ -21,22 +21,26 @@ pub(super) fn rollout_cases() -> Vec<Case> {
             .map(|it| steer(rule, pointer, it.clone()))
             .collect()
     };
-    let from_one = [
+    let at_least_one = [
         json!(0),
         json!("0%"),
         json!("101%"),
         json!("5"),
         json!("+5%"),
     ];
-    let from_none = [json!(-1), json!("101%"), json!("many"), json!("%")];
-    let mut cases = amounts(&r::MAX_UNAVAILABLE, "/rollout/maxUnavailable", &from_one);
+    let any_number = [json!(-1), json!("101%"), json!("many"), json!("%")];
+    let mut cases = amounts(
+        &r::MAX_UNAVAILABLE,
+        "/rollout/maxUnavailable",
+        &at_least_one,
+    );
     let wave = "/rollout/waves/0/maxUnavailable";
-    cases.extend(amounts(&r::MAX_UNAVAILABLE, wave, &from_one));
+    cases.extend(amounts(&r::MAX_UNAVAILABLE, wave, &at_least_one));
     let failed = "/rollout/failurePolicy/maxFailedNodes";
-    cases.extend(amounts(&r::MAX_FAILED, failed, &from_one));
+    cases.extend(amounts(&r::MAX_FAILED, failed, &at_least_one));
     let unreachable = "/rollout/unreachableNodes/maxUnreachable";
-    cases.extend(amounts(&r::MAX_UNREACHABLE, unreachable, &from_none));
-    for value in from_none {
+    cases.extend(amounts(&r::MAX_UNREACHABLE, unreachable, &any_number));
+    for value in any_number {
         cases.push(plain(&w::PARTITION, "/rollout/partition", value));
     }
     let rollback = "/rollout/failurePolicy/action";

@@ -1,0 +1,332 @@
+//! The same bad updates, and the same dead nodes, under a plain DaemonSet with `RollingUpdate` and under Hosttask: same fleet,
+//! same `maxUnavailable`, same run.
+//!
+//! `cargo bench -p hosttask-tests --bench rollout -- [--nodes 200]`
+#![expect(clippy::cast_precision_loss, reason = "counts here are far below 2^52")]
+#![expect(clippy::print_stdout, reason = "a bench prints its figures")]
+
+use std::error::Error;
+use std::time::Duration;
+
+use clap::Parser;
+use hosttask_crds::label;
+use hosttask_tests::bed::{
+    BedOptions, History, OperatorOptions, RING, Tasks, TestBed, daemon, image, wave, with,
+};
+use hosttask_tests::fleet::{Behaviour, FleetOptions, Glob, Rule};
+use k8s_openapi::api::apps::v1::DaemonSet;
+use kube::api::{Api, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+/// After which time a rollout counts as never finished.
+const LIMIT: Duration = Duration::from_mins(5);
+/// How long nothing may happen until a rollout counts as stopped.
+const REST: Duration = Duration::from_secs(20);
+const POLL: Duration = Duration::from_millis(200);
+const NAMESPACE: &str = "rollout";
+
+/// What is measured.
+#[derive(Debug, Parser)]
+struct Options {
+    /// How many nodes.
+    #[arg(long, default_value_t = 200)]
+    nodes: usize,
+    /// Given by `cargo bench`.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let options = Options::parse();
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?
+        .block_on(measure(&options))
+}
+
+/// What a bad update came to.
+#[derive(Debug)]
+struct Stop {
+    /// Nodes without a ready pod once nothing happens any more.
+    broken: usize,
+    /// From the change to the last pod that was made.
+    seconds: f64,
+}
+
+/// One of the two, on all nodes of the fleet.
+struct Side<'a> {
+    name: &'static str,
+    nodes: usize,
+    tasks: &'a Tasks,
+    sets: Api<DaemonSet>,
+    history: History,
+}
+
+impl Side<'_> {
+    fn ready(&self) -> usize {
+        self.history.samples().ready_nodes.len()
+    }
+
+    /// Gives it another image, and other fields of its rollout where those are given.
+    async fn change(&self, tag: &str, patch: &Value) -> Result<(), Box<dyn Error>> {
+        if self.name == "plain" {
+            let change = with(plain(tag), patch);
+            let params = PatchParams::default();
+            self.sets
+                .patch("plain", &params, &Patch::Merge(change))
+                .await?;
+        } else {
+            self.tasks
+                .change(self.name, &with(image(tag), patch))
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Changes it and waits until no pod comes or goes any more.
+    async fn bad(&self, tag: &str) -> Result<Stop, Box<dyn Error>> {
+        let begin = Instant::now();
+        self.change(tag, &json!({})).await?;
+        let picture = || {
+            let samples = self.history.samples();
+            (samples.pods_seen, samples.ready_nodes)
+        };
+        let (mut last, mut since) = (picture(), begin);
+        while since.elapsed() < REST && begin.elapsed() < LIMIT {
+            sleep(POLL).await;
+            let now = picture();
+            if now != last {
+                (last, since) = (now, Instant::now());
+            }
+        }
+        Ok(Stop {
+            broken: self.nodes - self.ready(),
+            seconds: (since - begin).as_secs_f64(),
+        })
+    }
+
+    /// Whether `nodes` nodes have the newest content, and their pods are ready.
+    async fn is_done(&self, nodes: i32) -> Result<bool, Box<dyn Error>> {
+        if self.name == "plain" {
+            let set = self.sets.get("plain").await?;
+            let status = set.status.unwrap_or_default();
+            return Ok(status.observed_generation == set.metadata.generation
+                && status.updated_number_scheduled >= Some(nodes)
+                && status.number_available >= Some(nodes));
+        }
+        let task = self.tasks.api().get(self.name).await?;
+        let status = task.status.unwrap_or_default();
+        Ok(status.observed_generation == task.metadata.generation
+            && status.updated_nodes >= Some(nodes)
+            && status.healthy_nodes >= Some(nodes))
+    }
+
+    /// From the change until `nodes` nodes have it; none where that takes too long.
+    async fn good(
+        &self,
+        tag: &str,
+        patch: &Value,
+        nodes: usize,
+        limit: Duration,
+    ) -> Result<Option<f64>, Box<dyn Error>> {
+        let begin = Instant::now();
+        self.change(tag, patch).await?;
+        let nodes = i32::try_from(nodes)?;
+        while begin.elapsed() < limit {
+            if self.is_done(nodes).await? {
+                return Ok(Some(begin.elapsed().as_secs_f64()));
+            }
+            sleep(POLL).await;
+        }
+        Ok(None)
+    }
+}
+
+/// A HostProcess DaemonSet as people write it by hand. The label lets the bench watch its pods as it watches a task's.
+fn plain(image: &str) -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": { "name": "plain" },
+        "spec": {
+            "selector": { "matchLabels": { "app": "plain" } },
+            "minReadySeconds": 1,
+            "updateStrategy": { "type": "RollingUpdate", "rollingUpdate": { "maxUnavailable": "10%" } },
+            "template": {
+                "metadata": { "labels": { "app": "plain", label::TASK: "plain" } },
+                "spec": {
+                    "nodeSelector": { "kubernetes.io/os": "windows" }, "hostNetwork": true, "os": { "name": "windows" },
+                    "tolerations": [{ "operator": "Exists" }],
+                    "securityContext": { "windowsOptions": { "hostProcess": true, "runAsUserName": "NT AUTHORITY\\SYSTEM" } },
+                    "containers": [{ "name": "main", "image": image }],
+                },
+            },
+        },
+    })
+}
+
+/// A task with the same budget. `grace`: after how many seconds a pod that is not ready has failed.
+fn task(name: &str, rollout: &Value) -> Value {
+    let base = json!({ "spec": {
+        "rollout": { "maxUnavailable": "10%", "unreachableNodes": { "afterSeconds": 5 } },
+        "health": { "startGraceSeconds": 10 },
+    } });
+    with(
+        with(daemon(name, "app:v1"), &base),
+        &json!({ "spec": { "rollout": rollout } }),
+    )
+}
+
+async fn measure(options: &Options) -> Result<(), Box<dyn Error>> {
+    let canaries = (options.nodes / 20).max(1);
+    let fleet = FleetOptions {
+        nodes: options.nodes,
+        labels: (1..=canaries)
+            .map(|n| {
+                (
+                    Glob::new(format!("win-{n:04}")),
+                    RING.to_owned(),
+                    "canary".to_owned(),
+                )
+            })
+            .collect(),
+        ..FleetOptions::default()
+    };
+    let operators = vec![OperatorOptions::default()];
+    let bed = TestBed::start(BedOptions {
+        fleet,
+        operators,
+        ..BedOptions::default()
+    })
+    .await?;
+    let never_ready = Rule {
+        image: Some(Glob::new("app:bad*")),
+        behaviour: Behaviour {
+            never_ready: true,
+            ..Behaviour::default()
+        },
+        ..Rule::default()
+    };
+    bed.fleet.set_behaviour(never_ready).await?;
+    let tasks = bed.namespace(NAMESPACE).await?;
+    let side = |name| Side {
+        name,
+        nodes: options.nodes,
+        tasks: &tasks,
+        sets: Api::namespaced(bed.client(), NAMESPACE),
+        history: History::start(bed.client(), NAMESPACE, name, options.nodes),
+    };
+    let (plain_side, ours, careful) = (side("plain"), side("ours"), side("careful"));
+    plain_side
+        .sets
+        .create(
+            &PostParams::default(),
+            &serde_json::from_value(plain("app:v1"))?,
+        )
+        .await?;
+    tasks.apply(&task("ours", &json!({}))).await?;
+    let careful_task = json!({
+        "waves": [wave("canary", &json!({ "soakSeconds": 1 }))],
+        "failurePolicy": { "maxFailedNodes": 1, "action": "Rollback" },
+    });
+    tasks.apply(&task("careful", &careful_task)).await?;
+    for side in [&plain_side, &ours, &careful] {
+        while !side.is_done(i32::try_from(options.nodes)?).await? {
+            sleep(POLL).await;
+        }
+    }
+    let sides = [&plain_side, &ours, &careful];
+    println!(
+        "{} nodes, maxUnavailable 10%; careful: a canary wave of {canaries} nodes and a failure policy of Rollback",
+        options.nodes
+    );
+    bad_updates(&sides).await?;
+    dead_nodes(&bed, &sides).await
+}
+
+/// Three updates in a row that are never ready, each once the one before has stopped.
+async fn bad_updates(sides: &[&Side<'_>]) -> Result<(), Box<dyn Error>> {
+    println!(
+        "bad updates (never ready)      broken after each   serving at the end   seconds until it stopped"
+    );
+    let mut broken = Vec::new();
+    for side in sides {
+        let mut stops = Vec::new();
+        for number in 1..=3 {
+            stops.push(side.bad(&format!("app:bad{number}")).await?);
+        }
+        let after: Vec<String> = stops.iter().map(|stop| stop.broken.to_string()).collect();
+        let seconds: Vec<String> = stops
+            .iter()
+            .map(|stop| format!("{:.1}", stop.seconds))
+            .collect();
+        println!(
+            "  {:<28} {:<19} {:<20} {}",
+            side.name,
+            after.join(", "),
+            side.ready(),
+            seconds.join(", ")
+        );
+        broken.push(stops.last().map_or(0, |stop| stop.broken));
+    }
+    if let [plain, ours, careful] = broken.as_slice() {
+        let ratio = |of: usize| of as f64 / (*plain).max(1) as f64;
+        println!(
+            "  broken at the end, against plain: ours {:.2}, careful {:.2}",
+            ratio(*ours),
+            ratio(*careful)
+        );
+    }
+    for side in sides {
+        let healed = side.good("app:v2", &json!({}), side.nodes, LIMIT).await?;
+        println!("  {:<28} whole again after {} s", side.name, told(healed));
+    }
+    Ok(())
+}
+
+/// 3 % of the nodes die; then a good update, with a budget above and one below the number of dead nodes.
+async fn dead_nodes(bed: &TestBed, sides: &[&Side<'_>]) -> Result<(), Box<dyn Error>> {
+    let all = bed.fleet.nodes();
+    let dead = (all.len() * 3).div_ceil(100);
+    let victims: Vec<String> = all.iter().rev().take(dead).cloned().collect();
+    for node in &victims {
+        bed.fleet.kill_node(node).await?;
+    }
+    for node in &victims {
+        bed.wait_node(node, "Unknown", LIMIT).await?;
+    }
+    // Longer than unreachableNodes.afterSeconds.
+    sleep(Duration::from_secs(10)).await;
+    println!("{dead} nodes dead, good update   seconds until all others have it");
+    for (tag, budget, limit) in [
+        ("app:v3", "10%", LIMIT),
+        ("app:v4", "2%", Duration::from_mins(2)),
+    ] {
+        let mut times = Vec::new();
+        for side in sides.iter().filter(|side| side.name != "careful") {
+            let patch = if side.name == "plain" {
+                json!({ "spec": { "updateStrategy": { "rollingUpdate": { "maxUnavailable": budget } } } })
+            } else {
+                json!({ "spec": { "rollout": { "maxUnavailable": budget } } })
+            };
+            let time = side.good(tag, &patch, side.nodes - dead, limit).await?;
+            println!(
+                "  {:<12} maxUnavailable {budget:<4} {}",
+                side.name,
+                told(time)
+            );
+            times.push(time);
+        }
+        if let [Some(plain), Some(ours)] = times.as_slice() {
+            println!("  ratio: {:.2}", ours / plain);
+        }
+    }
+    Ok(())
+}
+
+fn told(seconds: Option<f64>) -> String {
+    seconds.map_or_else(
+        || "never (given up)".to_owned(),
+        |seconds| format!("{seconds:.1}"),
+    )
+}

@@ -2,11 +2,7 @@
 //!
 //! Every claim is checked against the pods as the API server shows them; the operator is asked only for what it says.
 //! Longer than 400 lines: every scenario shares one test bed, whose start takes longer than most of them.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a failed step fails the scenario"
-)]
+#![expect(clippy::unwrap_used, reason = "a failed step fails the scenario")]
 
 use std::time::Duration;
 
@@ -154,7 +150,7 @@ fn a_rollback_goes_newest_wave_first_names_the_node_and_is_silent_afterwards() {
     });
 }
 
-/// DataDog's ExtendedDaemonSet rolls back by rewriting `spec.template`. A GitOps engine that applies Git again and again and
+/// `DataDog`'s `ExtendedDaemonSet` rolls back by rewriting `spec.template`. A `GitOps` engine that applies Git again and again and
 /// such a controller undo each other for ever.
 #[test]
 fn eds_a_rollback_stays_while_git_applies_the_bad_spec_every_two_seconds() {
@@ -456,10 +452,12 @@ fn fewer_failures_than_the_threshold_stop_nothing() {
         scene.behave(&nodes[3..4], "app:bad-3", bad).await.unwrap();
         let third = scene.update("agent", &image("app:bad-3")).await.unwrap();
         let back = scene.ready("agent", "False", "RolledBack").await.unwrap();
-        assert_eq!(back.failed_revision, Some(third));
+        assert_eq!(back.failed_revision.as_ref(), Some(&third));
+        // The first of them is bad at the stable revision too, and may stand there a second time for that.
         let mut blamed: Vec<_> = back
             .failures
             .iter()
+            .filter(|failure| failure.revision == third)
             .map(|failure| failure.node.clone())
             .collect();
         blamed.sort();

@@ -477,7 +477,7 @@ async fn first_of(scene: &Scene, task: &str, did: Did) -> BTreeMap<String, tokio
     scene.journal.first(task, &revision, did)
 }
 
-/// Kruise has ImagePullJob for this. Here a run-once task pulls the image, and the daemon depends on it.
+/// Kruise has `ImagePullJob` for this. Here a run-once task pulls the image, and the daemon depends on it.
 #[test]
 fn an_image_is_pulled_on_a_node_before_the_old_pod_is_stopped_there() {
     scenario(async {

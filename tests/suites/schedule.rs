@@ -284,11 +284,11 @@ fn a_scheduled_task_runs_once_on_every_node_at_each_tick_and_not_before() {
             .unwrap();
         assert!(Timestamp::now() >= tick);
         assert!(condition(&ran, "Ready").is_some_and(|ready| ready.status == "True"));
-        let ticks: i64 = (Timestamp::now().as_second() - tick.as_second()) / 60 + 1;
-        let begun = jobs.samples().begun.len();
+        let passed: i64 = (Timestamp::now().as_second() - tick.as_second()) / 60 + 1;
+        let made = jobs.samples().begun.len();
         assert!(
-            (2..=2 * usize::try_from(ticks).unwrap()).contains(&begun),
-            "{begun} Jobs in {ticks} ticks on 2 nodes"
+            (2..=2 * usize::try_from(passed).unwrap()).contains(&made),
+            "{made} Jobs in {passed} ticks on 2 nodes"
         );
         let suspend = json!({ "spec": { "suspend": true } });
         scene.change("install", &suspend).await.unwrap();
@@ -320,8 +320,8 @@ fn compliant_nodes_do_nothing_and_a_dry_run_counts_without_running() {
             .unwrap();
         let message = &condition(&counted, "Ready").unwrap().message;
         assert!(message.contains('3'), "{message}");
-        let stats = scene.bed.fleet.stats();
-        let starts = |node: &str| stats.starts(node, "install");
+        let so_far = scene.bed.fleet.stats();
+        let starts = |node: &str| so_far.starts(node, "install");
         let nodes = scene.nodes();
         assert!(
             nodes.iter().all(|node| starts(node) == 1),
@@ -347,16 +347,16 @@ fn compliant_nodes_do_nothing_and_a_dry_run_counts_without_running() {
                 .iter()
                 .all(|node| ledger[node].state == LedgerState::Succeeded)
         );
-        let stats = scene.bed.fleet.stats();
+        let in_the_end = scene.bed.fleet.stats();
         assert_eq!(
-            stats.starts(&nodes[0], "install"),
+            in_the_end.starts(&nodes[0], "install"),
             1,
             "the compliant node ran its check only"
         );
         assert!(
             nodes[1..]
                 .iter()
-                .all(|node| stats.starts(node, "install") >= 2)
+                .all(|node| in_the_end.starts(node, "install") >= 2)
         );
     });
 }

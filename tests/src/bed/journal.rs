@@ -281,13 +281,12 @@ fn node_of(pod: &Pod) -> String {
                 .required_during_scheduling_ignored_during_execution
                 .as_ref()
         });
-    let fields = terms
+    let mut fields = terms
         .into_iter()
         .flat_map(|required| &required.node_selector_terms)
         .filter_map(|term| term.match_fields.as_ref())
         .flatten();
     fields
-        .filter_map(|field| field.values.as_ref()?.first().cloned())
-        .next()
+        .find_map(|field| field.values.as_ref()?.first().cloned())
         .unwrap_or_default()
 }

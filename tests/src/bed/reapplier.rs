@@ -1,4 +1,4 @@
-//! A GitOps engine in small: applies the same object again and again, whatever happened to it.
+//! A stand-in for a `GitOps` engine: applies the same object again and again, whatever happened to it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

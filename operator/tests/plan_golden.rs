@@ -15,7 +15,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use hosttask_crds::label;
+use hosttask_crds::node::LedgerEntry;
 use hosttask_operator::plan::{Action, Plan, plan};
+use k8s_openapi::api::apps::v1::DaemonSet;
 use situation::{CONTENTS, Situation, name};
 
 /// Between the situation and its outcome.
@@ -95,25 +97,8 @@ fn short(plan: &Plan, kstatus: &str) -> String {
 
 fn describe(action: &Action) -> String {
     match action {
-        Action::CheckDaemonSet(daemon_set) | Action::ApplyDaemonSet(daemon_set) => {
-            let verb = if matches!(action, Action::CheckDaemonSet(_)) {
-                "CheckDaemonSet"
-            } else {
-                "ApplyDaemonSet"
-            };
-            let labels = daemon_set
-                .spec
-                .template
-                .metadata
-                .as_ref()
-                .and_then(|meta| meta.labels.as_ref());
-            format!(
-                "{verb} {}",
-                labels
-                    .and_then(|labels| labels.get(label::REVISION))
-                    .unwrap()
-            )
-        }
+        Action::CheckDaemonSet(set) => with_revision("CheckDaemonSet", set),
+        Action::ApplyDaemonSet(set) => with_revision("ApplyDaemonSet", set),
         Action::CheckJob(job) | Action::CreateJob(job) => {
             let verb = if matches!(action, Action::CheckJob(_)) {
                 "CheckJob"
@@ -152,19 +137,7 @@ fn describe(action: &Action) -> String {
         Action::UngatePod { name, .. } => format!("UngatePod {name}"),
         Action::DeletePod { name, .. } => format!("DeletePod {name}"),
         Action::DeleteJob { name, .. } => format!("DeleteJob {name}"),
-        Action::RecordResult { node, entry } => {
-            let retry = entry
-                .next_retry_time
-                .as_ref()
-                .map_or_else(|| "none".to_owned(), |time| time.0.to_string());
-            format!(
-                "RecordResult {node} {:?} {} attempt {} exit {:?} retry {retry}",
-                entry.state,
-                entry.reason.as_deref().unwrap_or_default(),
-                entry.attempts,
-                entry.exit_code
-            )
-        }
+        Action::RecordResult { node, entry } => record(node, entry),
         Action::Publish(note) => {
             let kind = if note.warning { "Warning" } else { "Normal" };
             let about = note
@@ -179,4 +152,25 @@ fn describe(action: &Action) -> String {
             )
         }
     }
+}
+
+fn with_revision(verb: &str, set: &DaemonSet) -> String {
+    let template = set.spec.template.metadata.as_ref();
+    let labels = template.and_then(|it| it.labels.as_ref()).unwrap();
+    let name = set.metadata.name.as_deref().unwrap();
+    format!("{verb} {name} {}", labels[label::REVISION])
+}
+
+fn record(node: &str, entry: &LedgerEntry) -> String {
+    let retry = entry
+        .next_retry_time
+        .as_ref()
+        .map_or_else(|| "none".to_owned(), |time| time.0.to_string());
+    format!(
+        "RecordResult {node} {:?} {} attempt {} exit {:?} retry {retry}",
+        entry.state,
+        entry.reason.as_deref().unwrap_or_default(),
+        entry.attempts,
+        entry.exit_code
+    )
 }

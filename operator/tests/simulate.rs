@@ -295,7 +295,7 @@ fn paths(value: &Value, at: &str, found: &mut BTreeSet<String>) {
         Value::Array(items) => items
             .iter()
             .for_each(|item| paths(item, &format!("{at}[]"), found)),
-        _ => {
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
             found.insert(at.to_owned());
         }
     }

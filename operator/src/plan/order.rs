@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn nodes_without_the_label_are_last() {
-        let mut zones = vec![
+        let mut zones = [
             values(&[None]),
             values(&[Some("b")]),
             values(&[Some("a")]),

@@ -31,6 +31,7 @@ use hosttask_crds::label::{DEFAULT_WAVE, REVISION};
 use k8s_openapi::api::apps::v1::DaemonSet;
 
 use super::Action;
+use super::tally::write_to;
 use crate::desired::Desired;
 use crate::observed::{DaemonSetState, Observed, PodView};
 use crate::{build, revision};
@@ -270,7 +271,7 @@ fn some(names: &[&str]) -> String {
         .join(", ");
     let more = names.len().saturating_sub(NAMES);
     if more > 0 {
-        text.push_str(&format!(" and {more} more"));
+        write_to(&mut text, format_args!(" and {more} more"));
     }
     text
 }

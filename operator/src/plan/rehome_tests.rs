@@ -117,11 +117,23 @@ fn waits_for(rehome: Rehome) -> String {
 
 /// The actions in short.
 fn short(rehome: Rehome) -> Vec<String> {
-    let text = |action| match action {
-        Action::CheckDaemonSet(set) => format!("check {}", set.metadata.name.unwrap()),
+    let text = |action: Action| match &action {
+        Action::CheckDaemonSet(set) => {
+            format!("check {}", set.metadata.name.as_deref().unwrap())
+        }
         Action::OrphanDaemonSet { uid, .. } => format!("orphan {uid}"),
         Action::MovePod { uid, wave, .. } => format!("move {uid} to {wave}"),
-        other => panic!("{other:?} belongs to no re-homing"),
+        Action::CheckJob(_)
+        | Action::CreateRevision(_)
+        | Action::RenumberRevision { .. }
+        | Action::DeleteRevision { .. }
+        | Action::ApplyDaemonSet(_)
+        | Action::UngatePod { .. }
+        | Action::DeletePod { .. }
+        | Action::CreateJob(_)
+        | Action::DeleteJob { .. }
+        | Action::RecordResult { .. }
+        | Action::Publish(_) => panic!("{action:?} belongs to no re-homing"),
     };
     actions(rehome).into_iter().map(text).collect()
 }
@@ -345,7 +357,10 @@ fn a_suspended_task_begins_nothing_and_finishes_what_has_begun() {
     assert!(!goes_on(&desired, &observed, &step));
     observed.daemon_sets.clear();
     observed.pods = vec![orphan("win-1", "default"), orphan("win-2", "default")];
-    assert_eq!(actions(rehome(&desired, &observed)), [step.clone()]);
+    assert_eq!(
+        actions(rehome(&desired, &observed)),
+        std::slice::from_ref(&step)
+    );
     assert!(goes_on(&desired, &observed, &step));
 }
 

@@ -1,5 +1,4 @@
 //! Tests of `schedule`: the change of the clocks, rare days, and that no input makes it work long.
-#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use super::*;
 use proptest::prelude::*;

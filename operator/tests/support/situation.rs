@@ -79,6 +79,10 @@ pub(crate) struct Situation {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "as many as the spec has, each on its own"
+)]
 struct Spec {
     mode: Mode,
     content: String,

@@ -179,7 +179,16 @@ impl<'a> Pass<'a> {
             Phase::Degraded => {
                 tally.good + others >= budget::needed(self.desired.min_healthy, tally.base)
             }
-            _ => false,
+            Phase::Suspended
+            | Phase::Paused
+            | Phase::Stalled { .. }
+            | Phase::Rolling
+            | Phase::Held { .. }
+            | Phase::HandingOver(_)
+            | Phase::PartitionReached { .. }
+            | Phase::RollingBack
+            | Phase::RolledBack
+            | Phase::Failed { .. } => false,
         };
         if !self.is_dry() || self.standing.finished || others == 0 || !checked {
             return phase;

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::desired::{Desired, Schedule};
 use crate::observed::{NodeView, Observed};
 use crate::plan::budget;
-use crate::plan::tally::later;
+use crate::plan::tally::{Tally, later};
 use crate::schedule::Cron;
 
 /// How many times of the schedule within the jitter are looked up in advance.
@@ -39,6 +39,15 @@ pub(super) struct Due {
 }
 
 impl<'a> Calendar<'a> {
+    /// Tells when it last was time, and when it is next.
+    pub(super) fn tell(&self, tally: &mut Tally) {
+        tally.last_tick = self.newest();
+        tally.next_tick = self.next;
+        if let Some(next) = self.next {
+            tally.wake.at(next);
+        }
+    }
+
     /// The calendar of a task; none of one without a schedule.
     pub(super) fn of(desired: &'a Desired, observed: &Observed, now: Timestamp) -> Option<Self> {
         let schedule = desired.schedule.as_ref()?;

@@ -46,11 +46,7 @@ pub(super) fn decide(
     let tally = &mut found.tally;
     tally.finished = true;
     if let Some(calendar) = &calendar {
-        tally.last_tick = calendar.newest();
-        tally.next_tick = calendar.next;
-        if let Some(next) = calendar.next {
-            tally.wake.at(next);
-        }
+        calendar.tell(tally);
     }
     let (failed, direction) = direction(desired, &standing, tally.failed, tally.base, false);
     let gates = Gates::of(desired, observed, tally, now);

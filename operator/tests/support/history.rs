@@ -16,6 +16,9 @@ use crate::truth;
 /// The most nodes a cluster has.
 pub(crate) const NODES: usize = 7;
 
+/// After how many rounds in which nothing changed a cluster rests: three long ones are among them.
+const QUIET: usize = 12;
+
 /// One thing that happens.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
@@ -69,8 +72,8 @@ impl History {
     pub(crate) fn step(&mut self, step: &Step) {
         let cluster = &mut self.cluster;
         match *step {
-            Step::Reconcile => self.reconcile(None),
-            Step::Crash(at) => self.reconcile(Some(at)),
+            Step::Reconcile => drop(self.reconcile(None)),
+            Step::Crash(at) => drop(self.reconcile(Some(at))),
             Step::Sync => cluster.sync(),
             Step::DaemonSetController => cluster.daemon_set_controller(),
             Step::GarbageCollector => cluster.garbage_collector(),
@@ -120,7 +123,8 @@ impl History {
         }
     }
 
-    pub(crate) fn reconcile(&mut self, crash: Option<usize>) {
+    /// One pass; the operator may die before one of its writes. Returns whether nothing changed.
+    pub(crate) fn reconcile(&mut self, crash: Option<usize>) -> bool {
         let plan = self.cluster.plan();
         assert_eq!(
             plan,
@@ -153,17 +157,23 @@ impl History {
             running.values().all(|jobs| *jobs == 1),
             "two Jobs run on one node: {running:?}"
         );
+        plan.actions.is_empty() && plan.status == before
     }
 
-    /// Every part of the cluster works, so many times.
+    /// Every part of the cluster works, so many times at most: until nothing has changed for longer than any timer runs.
     pub(crate) fn run(&mut self, rounds: usize) {
+        let mut quiet = 0;
         for round in 0..rounds {
             self.cluster.sync();
-            self.reconcile(None);
+            let rests = self.reconcile(None);
             self.step(&Step::DaemonSetController);
             self.step(&Step::GarbageCollector);
             (0..NODES).for_each(|node| self.step(&Step::Kubelet(node)));
             self.cluster.advance(if round % 4 == 3 { 2000 } else { 5 });
+            quiet = if rests { quiet + 1 } else { 0 };
+            if quiet == QUIET {
+                break;
+            }
         }
         self.cluster.sync();
     }

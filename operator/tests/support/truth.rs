@@ -117,7 +117,7 @@ pub(crate) fn is_done(desired: &Desired, world: &World, node: &str, revision: &s
 }
 
 /// Whether the program of a revision was tried there as often as it may be, or the pod is at the revision.
-fn is_over(desired: &Desired, world: &World, node: &str, revision: &str) -> bool {
+pub(crate) fn is_over(desired: &Desired, world: &World, node: &str, revision: &str) -> bool {
     match desired.mode {
         Mode::Daemon => pods(world, node).any(|pod| pod.revision == revision),
         Mode::RunOnce | Mode::Scheduled => {

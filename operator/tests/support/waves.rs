@@ -36,8 +36,8 @@ impl Waves {
             let is_open = |wave: &usize| {
                 let mut nodes = truth::wave(desired, seen, *wave);
                 nodes.any(|node| {
-                    let mut pods = seen.pods.iter().filter(|pod| pod.node == node.name);
-                    truth::is_reachable(desired, node) && !pods.any(|pod| pod.revision == update)
+                    truth::is_reachable(desired, node)
+                        && !truth::is_over(desired, seen, &node.name, update)
                 })
             };
             let last = desired.waves.len() - 1;

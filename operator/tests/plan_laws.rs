@@ -50,6 +50,7 @@ fn any_budget() -> impl Strategy<Value = Option<i32>> {
 fn step() -> BoxedStrategy<Step> {
     let node = 0..NODES;
     prop_oneof![
+        4 => Just(Step::Round),
         12 => Just(Step::Reconcile),
         2 => (0..4_usize).prop_map(Step::Crash),
         8 => Just(Step::Sync),
@@ -82,7 +83,7 @@ fn wave_step() -> BoxedStrategy<Step> {
     let edit = prop_oneof![
         4 => (0..LAYOUT_COUNT).prop_map(Edit::Layout),
         1 => prop_oneof![Just(0), Just(300)].prop_map(Edit::Soak),
-        1 => prop::bool::weighted(0.3).prop_map(Edit::Manual),
+        2 => any::<bool>().prop_map(Edit::Manual),
         2 => (0..3_usize).prop_map(Edit::Approve),
         1 => any_budget().prop_map(Edit::WaveBudget),
         1 => prop::option::of(any::<bool>()).prop_map(Edit::Order),

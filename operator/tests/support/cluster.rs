@@ -64,8 +64,8 @@ pub(crate) struct World {
 pub(crate) enum PodEvent {
     /// A controller made it, while these live pods were on its node.
     Made { pod: PodView, beside: Vec<PodView> },
-    /// A controller deletes it.
-    Deleted { pod: PodView, twin: bool },
+    /// A controller deletes it; `kept` is the one that stays on its node, where it had two.
+    Deleted { pod: PodView, kept: Vec<PodView> },
 }
 
 #[derive(Clone, Debug)]

@@ -160,19 +160,21 @@ impl Cluster {
             let mut mine: Vec<PodView> = self.world.pods.iter().filter(is_ours).cloned().collect();
             if !selects(set.known(), &self.world.labels[&node.name]) {
                 for pod in &mine {
-                    self.drop_pod(pod, false);
+                    self.drop_pod(pod, Vec::new());
                 }
             } else if mine.is_empty() {
                 self.make_pod(uid, set.known(), &node.name);
             } else {
                 mine.sort_by_key(|pod| self.born[&pod.uid]);
-                let newer = mine.iter().filter(|pod| !pod.deleting).skip(1);
-                newer.for_each(|pod| self.drop_pod(pod, true));
+                let live: Vec<_> = mine.iter().filter(|pod| !pod.deleting).collect();
+                for newer in live.iter().skip(1) {
+                    self.drop_pod(newer, vec![live[0].clone()]);
+                }
             }
         }
     }
 
-    fn drop_pod(&mut self, pod: &PodView, twin: bool) {
+    fn drop_pod(&mut self, pod: &PodView, kept: Vec<PodView>) {
         let mut pods = self.world.pods.iter_mut();
         let Some(pod) = pods.find(|it| it.uid == pod.uid && !it.deleting) else {
             return;
@@ -180,7 +182,7 @@ impl Cluster {
         pod.deleting = true;
         pod.resource_version.push('x');
         let pod = pod.clone();
-        self.events.push(PodEvent::Deleted { pod, twin });
+        self.events.push(PodEvent::Deleted { pod, kept });
     }
 
     fn make_pod(&mut self, uid: &str, set: &DaemonSet, node: &str) {

@@ -1,6 +1,6 @@
 //! The laws of what `plan` writes, and of what happens to pods because of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hosttask_crds::label;
 use hosttask_crds::task::FailureAction;
@@ -19,7 +19,8 @@ use crate::waves::Waves;
 #[derive(Default)]
 pub(crate) struct Laws {
     /// Daemon: nodes whose healthy pod we deleted, until a pod is healthy there again.
-    pub(crate) ours: BTreeSet<String>,
+    /// With the revision that it was deleted for.
+    pub(crate) ours: BTreeMap<String, String>,
     /// RunOnce: what ended well, by machine and revision.
     pub(crate) done: BTreeSet<(String, String)>,
     pub(crate) waves: Waves,
@@ -43,6 +44,8 @@ struct Way {
     /// Whether the update revision was rolled out before, or is the one that is known to work.
     free: bool,
     course: Course,
+    /// Whether the rollout was over before: nodes that join get what the others have at once.
+    finished: bool,
     /// Whether this pass answers the retry annotation.
     retries: bool,
 }
@@ -55,8 +58,13 @@ impl Way {
         let failed = plan.status.failed_revision.as_ref() == Some(&update);
         let action = cluster.desired.failure_policy.map(|policy| policy.action);
         let stable = stable.filter(|stable| *stable != update);
-        let latched =
-            failed && matches!(action, Some(FailureAction::Pause | FailureAction::Rollback));
+        // Where another task works on a node that failed, the retry goes on until that one is tried again, too.
+        let asked = &cluster.requests.retry;
+        let partly = asked.is_some()
+            && *asked != before.last_handled_retry
+            && before.failed_revision.as_ref() == Some(&update)
+            && !cluster.grants.busy.is_empty();
+        let latched = failed && !partly;
         let course = match (latched, action, &stable) {
             (false, ..) => Course::Forward,
             (true, Some(FailureAction::Rollback), Some(_)) => Course::Back,
@@ -66,8 +74,11 @@ impl Way {
         Self {
             target: target.unwrap_or_else(|| update.clone()),
             free: before.stable_revision.as_ref() == Some(&update),
+            finished: before.stable_revision.as_ref() == Some(&update)
+                && before.update_revision.as_ref() == Some(&update)
+                && before.wave.is_none(),
             course,
-            retries: plan.status.last_handled_retry != before.last_handled_retry,
+            retries: partly || plan.status.last_handled_retry != before.last_handled_retry,
             update,
         }
     }
@@ -187,15 +198,19 @@ impl Laws {
         }
         // Taking one more serving node is what the budget is about, whatever the watches missed.
         let serving = |it: &PodView| it.uid == pod.uid && it.ready_since.is_some();
+        let update = || way.update.clone();
         if world.pods.iter().any(serving)
-            && self.ours.insert(node.name.clone())
+            && self.ours.insert(node.name.clone(), update()).is_none()
             && status.wave.is_some()
         {
-            let is_here = |name: &&String| {
-                seen.labels.contains_key(*name) && truth::wave_of(desired, seen, name) == wave
+            let is_here = |name: &str| {
+                seen.labels.contains_key(name) && truth::wave_of(desired, seen, name) == wave
             };
-            let mine = self.ours.iter().filter(is_here);
-            let held = mine.filter(|name| truth::holds_slot(world, name)).count();
+            // A node that fell silent in the rollout of another revision, or lacks a condition, is skipped.
+            let holds = |(name, revision): &(&String, &String)| {
+                is_here(name) && truth::holds_slot(desired, world, name, **revision == way.update)
+            };
+            let held = self.ours.iter().filter(holds).count();
             assert!(
                 held <= max,
                 "we took {held} healthy nodes, {max} allowed: {:?}",
@@ -341,7 +356,7 @@ fn check_gates(cluster: &Cluster, node: &str, way: &Way) {
     assert!(!busy.contains_key(node), "another task works on {node}");
     if !way.is_back() {
         assert!(
-            truth::is_open(desired, *now),
+            way.finished || truth::is_open(desired, *now),
             "{node} starts outside the window"
         );
         check_dependency(cluster, node);
@@ -382,16 +397,16 @@ pub(crate) fn check_pods(cluster: &mut Cluster) {
         let may_move = |pod: &PodView| {
             let moved = cluster.moved.get(&pod.node);
             moved.is_some_and(|moved| *moved > cluster.born[&pod.uid])
+                || !truth::is_selected(&cluster.desired, &cluster.world, &pod.node)
         };
+        let is_late = |pod: &PodView| may_move(pod) || cluster.strays.contains(&pod.node);
         match event {
-            PodEvent::Deleted { pod, twin } => assert!(
-                may_move(&pod) || (twin && cluster.strays.contains(&pod.node)),
-                "{pod:?} is deleted, twin: {twin}"
+            PodEvent::Deleted { pod, kept } => assert!(
+                may_move(&pod) || kept.iter().any(is_late),
+                "{pod:?} is deleted, beside {kept:?}"
             ),
             PodEvent::Made { pod, beside } => assert!(
-                beside
-                    .iter()
-                    .all(|it| may_move(it) || cluster.strays.contains(&it.node)),
+                beside.iter().all(is_late),
                 "{pod:?} is made beside {beside:?}"
             ),
         }

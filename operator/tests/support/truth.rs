@@ -90,14 +90,13 @@ pub(crate) fn in_flight(desired: &Desired, world: &World, position: usize, updat
 }
 
 /// A node that left before its replacement was created is given up; one that left after keeps its slot.
-pub(crate) fn holds_slot(world: &World, name: &str) -> bool {
+/// `touched`: in the rollout of the revision that is asked about.
+pub(crate) fn holds_slot(desired: &Desired, world: &World, name: &str, touched: bool) -> bool {
     let node = world.nodes.iter().find(|node| node.name == name).unwrap();
     let left = node.ready_changed.unwrap();
-    node.ready
-        || world
-            .pods
-            .iter()
-            .any(|pod| pod.node == name && (pod.deleting || pod.created <= left))
+    let mut pods = world.pods.iter().filter(|pod| pod.node == name);
+    is_reachable(desired, node)
+        || (!node.ready && touched && pods.any(|pod| pod.deleting || pod.created <= left))
 }
 
 /// Whether nothing is left to do for a revision on a node: it serves, or the program ended well.

@@ -12,8 +12,8 @@ use crate::truth;
 pub(crate) struct Waves {
     /// The revision that the waves below are passed for.
     update: String,
-    /// When each wave that is well now will have soaked.
-    pub(crate) soaked: BTreeMap<usize, Timestamp>,
+    /// When each wave that is well now will have soaked, by name.
+    pub(crate) soaked: BTreeMap<String, Timestamp>,
     /// The waves that were well, soaked and approved.
     pub(crate) passed: BTreeSet<usize>,
     /// Whether the wave of the status was edited away, and no pass has named another one since.
@@ -45,10 +45,19 @@ impl Waves {
             self.passed.extend(0..open);
         }
         for wave in 0..desired.waves.len() {
+            let mut nodes = truth::wave(desired, seen, wave);
+            let is_empty = !nodes.any(|node| truth::is_reachable(desired, node));
+            if is_empty && (0..wave).all(|earlier| self.passed.contains(&earlier)) {
+                // It is passed over, whatever nodes come to it later.
+                self.passed.insert(wave);
+            }
             if truth::is_well(desired, seen, wave, update) {
                 let latest = now.checked_add(desired.waves[wave].soak).unwrap();
                 let latest = Timestamp::from_second(latest.as_second()).unwrap();
-                let due = self.soaked.entry(wave).or_insert(latest);
+                let due = self
+                    .soaked
+                    .entry(desired.waves[wave].name.clone())
+                    .or_insert(latest);
                 *due = latest.min(*due);
                 if *due <= *now && truth::is_approved(cluster, wave, update) {
                     self.passed.insert(wave);
@@ -63,8 +72,10 @@ impl Waves {
             desired, status, ..
         } = cluster;
         let update = self.update.clone();
-        self.soaked
-            .retain(|wave, _| truth::is_well(desired, before, *wave, &update));
+        self.soaked.retain(|name, _| {
+            let position = desired.waves.iter().position(|wave| wave.name == *name);
+            position.is_some_and(|wave| truth::is_well(desired, before, wave, &update))
+        });
         let named = status.wave.as_ref().map(|wave| wave.name.as_str());
         self.lost &= !desired
             .waves
@@ -77,7 +88,6 @@ impl Waves {
         let named = cluster.status.wave.as_ref().map(|wave| wave.name.as_str());
         let mut waves = cluster.desired.waves.iter();
         let position = waves.position(|wave| Some(wave.name.as_str()) == named);
-        self.soaked.clear();
         self.passed = (0..position.unwrap_or(0)).collect();
         self.lost = named.is_some() && position.is_none();
     }

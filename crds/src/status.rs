@@ -25,8 +25,8 @@ pub struct WindowsHostTaskStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub update_revision: Option<String>,
-    /// The update revision whose rollout failed: too many failed nodes, or a missed progress deadline. With a failure policy
-    /// of Pause or Rollback it is not tried again until the content or the annotation `hosttask.dev/retry` changes.
+    /// The update revision whose rollout failed: too many failed nodes, or a missed progress deadline, under a failure
+    /// policy of Pause or Rollback. It is not tried again until the content or the annotation `hosttask.dev/retry` changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub failed_revision: Option<String>,

@@ -77,7 +77,7 @@ fn mutants() -> Vec<(Mutant, Config)> {
         ),
         (
             Mutant::LatchForgotten,
-            with(&[Fault::Die], &failing(good, FailureAction::Pause, &one)),
+            failing(bad, FailureAction::Rollback, &one),
         ),
         (
             Mutant::RollbackMissing,

@@ -158,7 +158,9 @@ fn an_invalid_change_names_every_problem_and_leaves_the_last_good_children() {
             .wait_ready("agent", "False", "InvalidSpec", SOON)
             .await
             .unwrap();
-        let message = &condition(&stalled, "Ready").unwrap().message;
+        let summary = &condition(&stalled, "Ready").unwrap().message;
+        assert!(summary.starts_with("2 problems"), "{summary}");
+        let message = &condition(&stalled, "Validated").unwrap().message;
         assert!(
             message.contains("volumeMounts[0]") && message.contains("nowhere"),
             "{message}"

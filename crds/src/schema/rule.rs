@@ -50,8 +50,8 @@ rules! {
     "schedule_goes_with_the_mode" at "spec" field ".schedule": "has(self.schedule) == (self.mode == 'Scheduled')",
         "is required with mode Scheduled, and only for that mode; add it, or remove it";
     "scheduled_runs_have_no_waves" at "spec" field ".rollout":
-        "self.mode != 'Scheduled' || !has(self.rollout) || ((!has(self.rollout.waves) || self.rollout.waves.size() == 0) && (!has(self.rollout.partition) || (type(self.rollout.partition) == int ? self.rollout.partition == 0 : self.rollout.partition == '0%')))",
-        "has waves or a partition, which mode Scheduled has no use for: every node runs when the schedule is due; remove them, and use maxUnavailable and schedule.jitterSeconds";
+        "self.mode != 'Scheduled' || !has(self.rollout) || (!has(self.rollout.failurePolicy) && (!has(self.rollout.waves) || self.rollout.waves.size() == 0) && (!has(self.rollout.partition) || (type(self.rollout.partition) == int ? self.rollout.partition == 0 : self.rollout.partition == '0%')))",
+        "has waves, a partition or a failurePolicy, which mode Scheduled has no use for: every node runs when the schedule is due, and the next time is another try; remove them, and use maxUnavailable and schedule.jitterSeconds";
     "restart_policy_follows_the_mode" at "spec" field ".template.spec.restartPolicy":
         "!has(self.template.spec.restartPolicy) || self.template.spec.restartPolicy == (self.mode == 'Daemon' ? 'Always' : 'Never')",
         "must be Always with mode Daemon and Never with mode RunOnce and Scheduled; remove it, the operator sets it";

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hosttask_crds::node::{LedgerEntry, LedgerState};
+use hosttask_crds::node::LedgerState;
 use serde_json::Value;
 
 use super::Key;
@@ -135,7 +135,8 @@ impl State {
         let entries = nodes.iter().filter_map(|node| {
             let pending = self.pending_entry(&node.name, &row.uid);
             let entry = pending.or_else(|| self.ledger_entry(node, &row.uid))?;
-            is_done(entry, update).then(|| node.name.clone())
+            let is_current = entry.revision == update || !row.reruns_on_change();
+            (is_current && entry.state == LedgerState::Succeeded).then(|| node.name.clone())
         });
         entries.collect()
     }
@@ -155,10 +156,6 @@ impl State {
             .map(|(_, pod)| self.symbols.text(pod.node).to_owned())
             .collect()
     }
-}
-
-fn is_done(entry: &LedgerEntry, update: &str) -> bool {
-    entry.revision == update && entry.state == LedgerState::Succeeded
 }
 
 #[cfg(test)]

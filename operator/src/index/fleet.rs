@@ -170,6 +170,13 @@ impl TaskRow {
         self.spec.get("mode").and_then(Value::as_str) == Some("Daemon")
     }
 
+    /// Whether a node that has run another revision has to run the present one: `job.rerunOn` has `SpecChange`, or is not
+    /// there.
+    pub(super) fn reruns_on_change(&self) -> bool {
+        let on = self.spec.pointer("/job/rerunOn").and_then(Value::as_array);
+        on.is_none_or(|on| on.iter().any(|on| on == "SpecChange"))
+    }
+
     /// The revision that it asks for; none until somebody has looked at its present spec.
     pub(super) fn update_revision(&self) -> Option<&str> {
         let is_current = self.status.observed_generation == Some(self.generation);

@@ -118,7 +118,7 @@ impl PodRow {
         let mut row = Self {
             name: metadata.name.as_str().into(),
             version: number.unwrap_or_default(),
-            created: metadata.creation_timestamp.unwrap_or(now).as_millisecond(),
+            created: begin(pod, before, now),
             since,
             there,
             ready,
@@ -349,6 +349,24 @@ impl Trouble {
     fn is_crash_loop(&self) -> bool {
         self.reason == CRASH_LOOP
     }
+}
+
+/// When the pod began: when it was created, or scheduled, where a gate of ours kept it from that for long.
+fn begin(pod: &Pod, before: Option<&PodRow>, now: Timestamp) -> i64 {
+    let scheduled = pod
+        .status
+        .conditions
+        .iter()
+        .find(|it| it.kind == "PodScheduled" && it.status == "True")
+        .and_then(|it| it.last_transition_time.0);
+    let created = pod.metadata.creation_timestamp.unwrap_or(now);
+    let ungated = before.is_some_and(|row| row.gated) && !pod.is_gated();
+    [scheduled, ungated.then_some(now)]
+        .into_iter()
+        .flatten()
+        .map(Timestamp::as_millisecond)
+        .chain(before.map(|row| row.created))
+        .fold(created.as_millisecond(), i64::max)
 }
 
 fn time(milliseconds: i64) -> Option<Timestamp> {

@@ -3,10 +3,11 @@
 //! Pure, and the same for both modes: it knows waves and what was counted in them, nothing of DaemonSets or Jobs. A pass
 //! asks in this order: [`Standing::of`] before it counts, [`direction`] and [`chart`] after.
 
-use hosttask_crds::task::{Approval, FailureAction, WaveStatus};
+use hosttask_crds::task::{Approval, FailureAction, Mode, WaveStatus};
 use jiff::Timestamp;
 
 use super::budget;
+use super::rehome::{Rehome, rehome};
 use super::tally::later;
 use crate::desired::{Amount, Desired};
 use crate::observed::Observed;
@@ -42,6 +43,8 @@ pub(super) struct Standing<'a> {
     pub(super) update: &'a str,
     /// Whether it was rolled out completely before.
     pub(super) finished: bool,
+    /// Whether it is the stable revision: the rollout goes back to it, as the spec asks for.
+    returns: bool,
     /// Whether its rollout begins with this pass, for the first time or again.
     pub(super) afresh: bool,
     /// Whether this pass answers the annotation `hosttask.dev/retry`: its value is to be stored.
@@ -55,20 +58,22 @@ pub(super) struct Standing<'a> {
 }
 
 impl<'a> Standing<'a> {
-    /// Reads status and annotations. A task that is suspended or paused answers no retry: it may start nothing.
+    /// Reads status and annotations. A task that may start nothing now answers no retry: it would be forgotten.
     pub(super) fn of(desired: &Desired, observed: &Observed, update: &'a str) -> Self {
         let status = &observed.status;
         let finished = status::is_finished(status, update);
         let asked = &observed.requests.retry;
         let answers = asked.is_some()
             && *asked != status.last_handled_retry
-            && !desired.suspend
-            && !desired.paused;
+            && !desired.paused
+            && super::blocked(desired, observed).is_none()
+            && (desired.mode != Mode::Daemon || rehome(desired, observed) == Rehome::Settled);
         let failed = status.failed_revision.as_deref() == Some(update);
         let retries = answers && failed && !finished;
         Self {
             update,
             finished,
+            returns: status.stable_revision.as_deref() == Some(update),
             afresh: retries || status.update_revision.as_deref() != Some(update),
             answers,
             retries,
@@ -126,17 +131,24 @@ pub(super) fn direction(
     base: i32,
     returns: bool,
 ) -> (bool, Direction) {
-    let Some(policy) = desired.failure_policy.filter(|_| !standing.finished) else {
+    if standing.finished {
         return (standing.failed, Direction::Forward);
+    }
+    if standing.returns {
+        // What is known to work is not given up.
+        return (false, Direction::Forward);
+    }
+    let policy = desired.failure_policy;
+    let trips = policy
+        .filter(|policy| policy.action != FailureAction::Continue)
+        .is_some_and(|policy| failed >= threshold(policy.max_failed, base));
+    let direction = match policy.map(|policy| policy.action) {
+        _ if !standing.failed && !trips => Direction::Forward,
+        Some(FailureAction::Rollback) if returns => Direction::Back,
+        // Whatever the policy is now: what failed once is only tried again when somebody asks for it.
+        _ => Direction::Standing,
     };
-    let is_failed = standing.failed || failed >= threshold(policy.max_failed, base);
-    let direction = match policy.action {
-        _ if !is_failed => Direction::Forward,
-        FailureAction::Continue => Direction::Forward,
-        FailureAction::Rollback if returns => Direction::Back,
-        FailureAction::Pause | FailureAction::Rollback => Direction::Standing,
-    };
-    (is_failed, direction)
+    (standing.failed || trips, direction)
 }
 
 /// How many failed nodes are too many: a percentage is rounded up, at least 1.
@@ -212,7 +224,8 @@ pub(super) fn chart(
         .filter(|_| course.position < last && !standing.finished)
     {
         if wave.base == 0 {
-            if reachable == 0 || !advances {
+            let nobody_answers = reachable == 0 && !observed.nodes.is_empty();
+            if nobody_answers || !advances {
                 break;
             }
             course.steps.push(Step::Skipped(course.position));
@@ -276,8 +289,11 @@ fn position(
         return 0;
     };
     let named = desired.waves.iter().position(|it| it.name == wave.name);
-    // The wave was edited away: the first with something to do.
-    let open = || waves.iter().position(|wave| wave.open > 0);
+    // The wave was edited away: the one before the first with something to do, so that no edit skips a soak or an approval.
+    let open = || {
+        let first = waves.iter().position(|wave| wave.open > 0);
+        first.map(|first| first.saturating_sub(1))
+    };
     named.or_else(open).unwrap_or(last).min(last)
 }
 

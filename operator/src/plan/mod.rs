@@ -163,6 +163,8 @@ struct Decision {
     opens: Option<Timestamp>,
     /// Whether the update revision counts as failed.
     failed: bool,
+    /// Whether something that failed could not be tried again in this pass.
+    retry_open: bool,
     /// How far the rollout is.
     course: Course,
     /// Events that belong to the writes.
@@ -224,9 +226,12 @@ impl Pass<'_> {
             waiting,
             opens,
             failed,
+            retry_open,
             course,
             notes,
         } = decision;
+        // Until all of it could be tried again, the next pass has to know that it is asked to.
+        let failed = failed || (standing.retries && retry_open);
         let (phase, blocked) = self.allow(&mut actions, &tally, phase);
         let writes = actions.iter().any(Action::is_child_write);
         let phase = status::still_rejected(
@@ -240,7 +245,7 @@ impl Pass<'_> {
             .requests
             .retry
             .as_deref()
-            .filter(|_| standing.answers && !blocked);
+            .filter(|_| standing.answers && !blocked && !retry_open);
         let facts = Facts {
             desired,
             previous: &observed.status,
@@ -264,7 +269,7 @@ impl Pass<'_> {
         };
         let (status, deadline) = status::report(&facts);
         let missed = status.failed_revision.is_some() && !failed;
-        if missed && !standing.missed && acts(desired) {
+        if missed && !standing.missed && acts(desired, &observed.status, &revisions.update) {
             return Err(Late);
         }
         let wake = self.wake(&tally, &actions, deadline, &course, &status);
@@ -335,10 +340,40 @@ impl Pass<'_> {
 }
 
 /// Whether the failure policy does more than to report.
-fn acts(desired: &Desired) -> bool {
-    desired
-        .failure_policy
-        .is_some_and(|policy| policy.action != FailureAction::Continue)
+///
+/// What is known to work is not given up, whatever the policy.
+pub(crate) fn acts(desired: &Desired, status: &WindowsHostTaskStatus, update: &str) -> bool {
+    let policy = desired.failure_policy;
+    status.stable_revision.as_deref() != Some(update)
+        && policy.is_some_and(|policy| policy.action != FailureAction::Continue)
+}
+
+/// What keeps the operator from working on the task at all.
+fn blocked(desired: &Desired, observed: &Observed) -> Option<Phase> {
+    if desired.suspend {
+        return Some(Phase::Suspended);
+    }
+    if let Some(level @ ("baseline" | "restricted")) = observed.pod_security.as_deref() {
+        let namespace = &desired.key.namespace;
+        let message = format!(
+            "namespace {namespace} enforces the Pod Security level {level}, which forbids HostProcess pods; allow them with: \
+             kubectl label namespace {namespace} pod-security.kubernetes.io/enforce=privileged --overwrite"
+        );
+        return Some(Phase::Stalled {
+            reason: Reason::PodSecurityDenied,
+            message,
+        });
+    }
+    let foreign = observed.foreign.first();
+    let foreign = foreign.filter(|_| desired.mode == Mode::Daemon)?;
+    let (name, owner) = (&foreign.name, &foreign.owner);
+    let message = format!(
+        "DaemonSet {name} exists and is not controlled by this task ({owner}); delete it or give the task another name"
+    );
+    Some(Phase::Stalled {
+        reason: Reason::NameConflict,
+        message,
+    })
 }
 
 /// What keeps the operator from working on the task at all (true), or Kubernetes from starting its pods (false).
@@ -348,35 +383,8 @@ fn block(
     tally: &Tally,
     phase: &Phase,
 ) -> Option<(Phase, bool)> {
-    if desired.suspend {
-        return Some((Phase::Suspended, true));
-    }
-    if let Some(level @ ("baseline" | "restricted")) = observed.pod_security.as_deref() {
-        let namespace = &desired.key.namespace;
-        let message = format!(
-            "namespace {namespace} enforces the Pod Security level {level}, which forbids HostProcess pods; allow them with: \
-             kubectl label namespace {namespace} pod-security.kubernetes.io/enforce=privileged --overwrite"
-        );
-        return Some((
-            Phase::Stalled {
-                reason: Reason::PodSecurityDenied,
-                message,
-            },
-            true,
-        ));
-    }
-    if let (Mode::Daemon, Some(foreign)) = (desired.mode, observed.foreign.first()) {
-        let (name, owner) = (&foreign.name, &foreign.owner);
-        let message = format!(
-            "DaemonSet {name} exists and is not controlled by this task ({owner}); delete it or give the task another name"
-        );
-        return Some((
-            Phase::Stalled {
-                reason: Reason::NameConflict,
-                message,
-            },
-            true,
-        ));
+    if let Some(blocked) = blocked(desired, observed) {
+        return Some((blocked, true));
     }
     let message = observed
         .failed_create

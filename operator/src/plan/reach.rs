@@ -20,10 +20,12 @@ pub(super) enum Reach {
     Away,
 }
 
-/// Judges a node.
-pub(super) fn reach(node: &NodeView, desired: &Desired, now: Timestamp) -> Reach {
+/// Judges a node. `finished`: the rollout is over; its conditions count no more, only whether it is Ready.
+pub(super) fn reach(node: &NodeView, desired: &Desired, finished: bool, now: Timestamp) -> Reach {
     let mut reach = Reach::Here;
-    let missing = missing(node, desired).map(|(_, _, since)| since);
+    let missing = missing(node, desired)
+        .filter(|_| !finished)
+        .map(|(_, _, since)| since);
     for since in (!node.ready)
         .then_some(node.ready_changed)
         .into_iter()
@@ -47,7 +49,9 @@ pub(super) fn regressed<'a>(
     desired: &'a Desired,
     start: Timestamp,
 ) -> Option<(&'a str, &'a str)> {
+    // Of a node that does not answer nobody knows its conditions: that is told by Ready, and after its grace.
     missing(node, desired)
+        .filter(|(_, status, _)| node.ready || *status != "Unknown")
         .find(|(.., since)| since.is_some_and(|since| since >= start))
         .map(|(kind, status, _)| (kind, status))
 }

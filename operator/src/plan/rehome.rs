@@ -22,7 +22,8 @@
 //! without DaemonSets no node would get its pod back. A suspended or blocked task begins none.
 //!
 //! *Left to the DaemonSet controller*: two pods on one node (it keeps the older), pods that ended, and pods of nodes that
-//! `placement` no longer selects. It adopts them and deletes them, as it does without waves. A node whose label changes
+//! `placement` no longer selects. It adopts them and deletes them. (Without waves it leaves a pod whose
+//! node got a `NoSchedule` taint later; a pod that is handed over is judged anew.) A node whose label changes
 //! while pods are handed over moves at once, as it does at any other time.
 
 use std::collections::BTreeMap;

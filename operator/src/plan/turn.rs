@@ -89,13 +89,20 @@ impl<'g, 'a> Turn<'g, 'a> {
             .into_iter()
             .partition(|(node, _)| self.is_next(node, group));
         let candidates = bad.len() + healthy.len();
-        self.sort(&mut bad);
-        self.sort(&mut healthy);
+        if wave.in_flight < max {
+            self.sort(&mut bad);
+        }
+        // In a big wave most passes find no free slot, and each place in the order is a hash.
+        if wave.disturbed < max {
+            self.sort(&mut healthy);
+        }
         let mut starts = budget::start(max, wave.in_flight, wave.disturbed, bad, healthy);
-        if starts.is_empty() {
+        if starts.is_empty() && candidates > 0 {
             // What is down in a later group uses up the budget that this one needs: one of the two has to go first, and
             // what is down has nothing to lose.
-            self.sort(&mut later);
+            if wave.in_flight < max {
+                self.sort(&mut later);
+            }
             starts = budget::start(max, wave.in_flight, wave.disturbed, later, Vec::new());
         }
         self.left.budget |= starts.len() < candidates;
@@ -112,6 +119,11 @@ impl<'g, 'a> Turn<'g, 'a> {
         } else {
             nodes.sort_by_cached_key(|(node, _)| budget::place(&node.uid, self.revision));
         }
+    }
+
+    /// Whether another task works on the node.
+    pub(super) fn is_busy(&self, node: &NodeView) -> bool {
+        self.gates.is_busy(&node.name)
     }
 
     /// Whether it is the turn of the node's group.

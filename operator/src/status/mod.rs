@@ -179,7 +179,7 @@ pub(crate) fn report(facts: &Facts<'_>) -> (WindowsHostTaskStatus, Option<Timest
     );
     let runs = is_moving(&facts.phase) && !rests(facts.waiting) && tally.base > 0;
     let exceeded = runs && !facts.starts && deadline <= facts.now;
-    if exceeded {
+    if exceeded && crate::plan::acts(facts.desired, previous, update) {
         status.failed_revision = Some((*update).to_owned());
     }
     if matches!(facts.phase, Phase::Complete(_)) {
@@ -501,6 +501,13 @@ pub fn rejected(
     status
         .last_progress_time
         .clone_from(&stored.last_progress_time);
+    if status.last_handled_retry != stored.last_handled_retry {
+        // What failed could not be tried again: the next pass has to know that it is asked to.
+        status
+            .last_handled_retry
+            .clone_from(&stored.last_handled_retry);
+        status.failed_revision.clone_from(&stored.failed_revision);
+    }
     let text = cut(&rejection.message, MESSAGE);
     if rejection.reason == Reason::ProgressingWithRetry {
         let previous = status.conditions.clone();

@@ -21,7 +21,7 @@ rules! {
         "is only without waves; remove it, or remove the waves (a wave with approval: Manual holds the later ones back)";
     APPROVED_WAVE: ApiServer, "spec.rollout.approvedWave",
         "must be REVISION/WAVE; copy it from the message of the condition Ready";
-    SCHEDULED: Hosttask, "spec.rollout.{waves,partition}",
+    SCHEDULED: Hosttask, "spec.rollout.{waves,partition,failurePolicy}",
         "is of no use with mode Scheduled, where every node runs when the schedule is due; remove it, and use maxUnavailable \
          and schedule.jitterSeconds";
     NAME: ApiServer, "spec.rollout.waves[*].name",
@@ -45,6 +45,9 @@ const MOST_ALTERNATIVES: usize = 64;
 pub(super) fn waves(rollout: &Rollout, mode: Option<Mode>, found: &mut Found) -> Vec<Wave> {
     if mode == Some(Mode::Scheduled) && !rollout.waves.is_empty() {
         found.report(&SCHEDULED, "spec.rollout.waves".to_owned(), None);
+    }
+    if mode == Some(Mode::Scheduled) && rollout.failure_policy.is_some() {
+        found.report(&SCHEDULED, "spec.rollout.failurePolicy".to_owned(), None);
     }
     let mut names = BTreeSet::new();
     let mut waves = Vec::new();

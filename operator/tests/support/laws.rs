@@ -63,7 +63,7 @@ impl Way {
         let partly = asked.is_some()
             && *asked != before.last_handled_retry
             && before.failed_revision.as_ref() == Some(&update)
-            && !cluster.grants.busy.is_empty();
+            && !cluster.world.grants.busy.is_empty();
         let latched = failed && !partly;
         let course = match (latched, action, &stable) {
             (false, ..) => Course::Forward,

@@ -14,11 +14,12 @@ const KEYED: [(&str, &str); 6] = [
     ("ports", "containerPort"),
 ];
 /// Labels by which the operator finds its pods. They say nothing of what runs.
-const BOOKKEEPING: [&str; 4] = [
+const BOOKKEEPING: [&str; 5] = [
     label::MANAGED_BY,
     label::TASK,
     label::TASK_UID,
     label::REVISION,
+    label::WAVE,
 ];
 
 /// The template in its normal form.

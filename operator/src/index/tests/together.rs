@@ -284,6 +284,21 @@ fn a_task_that_is_gone_is_at_work_nowhere() {
 }
 
 #[test]
+fn what_ran_once_for_all_is_done_at_any_revision() {
+    for (on, done) in [(json!(["NodeReimage"]), 1), (json!(["SpecChange"]), 0)] {
+        let bench = dependent();
+        let mut driver = driver(1, "RunOnce", &[], &at_revision("new", "new"));
+        driver["spec"]["job"] = json!({ "rerunOn": on });
+        bench.see(Kind::Task, &driver, 0);
+        let entry = json!({ "task": "ops/driver", "taskUid": OTHER, "revision": "old", "state": "Succeeded", "attempts": 1 });
+        bench
+            .index
+            .record("win-1", serde_json::from_value(entry).unwrap());
+        assert_eq!(dependency(&bench).done.len(), done, "{on}");
+    }
+}
+
+#[test]
 fn a_task_whose_present_spec_nobody_has_looked_at_is_done_nowhere() {
     let bench = dependent();
     bench.see(Kind::Pod, &driver_pod(10, "new", "True"), 0);

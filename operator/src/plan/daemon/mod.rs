@@ -219,7 +219,10 @@ impl<'a> Pass<'a> {
             });
         }
         let left = turn.left;
-        let again = std::mem::take(&mut found.again);
+        let (later, again): (Vec<_>, Vec<_>) = std::mem::take(&mut found.again)
+            .into_iter()
+            .partition(|(node, _)| way.gates.is_busy(&node.name));
+        found.again = later;
         actions.extend(again.into_iter().map(start::delete));
         actions.extend(start::ungate(observed, &way.gates));
         let outcome = self.outcome(way, &found, &left, rests);
@@ -312,6 +315,7 @@ fn decision(
 ) -> Decision {
     Decision {
         actions,
+        retry_open: !found.again.is_empty(),
         tally: found.tally,
         phase,
         waiting,

@@ -70,7 +70,7 @@ impl<'a> Survey<'a> {
         let tally = &mut self.found.tally;
         tally.desired += 1;
         tally.updated += i32::from(pod.is_some_and(|pod| is_updated(pod, self.update)));
-        let reach = reach(node, self.desired, self.now);
+        let reach = reach(node, self.desired, self.finished, self.now);
         if reach != Reach::Here {
             return self.away(node, pod, reach);
         }

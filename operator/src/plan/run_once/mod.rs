@@ -102,6 +102,7 @@ impl<'a> Pass<'a> {
             waiting,
             opens,
             failed,
+            retry_open: false,
             course,
             notes: found.notes,
         }
@@ -223,7 +224,8 @@ impl<'a> Pass<'a> {
                 .get(wave)
                 .and_then(|wave| wave.max_unavailable);
             let max = budget::allowed(own.unwrap_or(self.desired.max_unavailable), area.tally.base);
-            let follow = std::mem::take(&mut area.follow);
+            let mut follow = std::mem::take(&mut area.follow);
+            follow.retain(|(node, _)| !turn.is_busy(node));
             turn.left.started += follow.len();
             actions.extend(follow.into_iter().map(create));
             let mut tally = area.tally;

@@ -277,7 +277,7 @@ impl<'a> Survey<'a> {
         site: &Site<'a>,
         entry: Option<Cow<'a, LedgerEntry>>,
     ) {
-        match reach(node, self.desired, self.now) {
+        match reach(node, self.desired, false, self.now) {
             Reach::Here => {}
             Reach::Limbo { until } => return self.limbo(node, until),
             Reach::Away => {

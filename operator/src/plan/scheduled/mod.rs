@@ -8,7 +8,7 @@ mod survey;
 use hosttask_crds::Reason;
 use jiff::Timestamp;
 
-use super::course::{Course, Direction, Standing, direction};
+use super::course::{Course, Direction, Standing};
 use super::gate::Gates;
 use super::phase::Outcome;
 use super::revisions::Revisions;
@@ -48,11 +48,10 @@ pub(super) fn decide(
     if let Some(calendar) = &calendar {
         calendar.tell(tally);
     }
-    let (failed, direction) = direction(desired, &standing, tally.failed, tally.base, false);
     let gates = Gates::of(desired, observed, tally, now);
     let mut actions = std::mem::take(&mut found.actions);
     let mut left = Left::default();
-    if direction == Direction::Forward && !desired.paused {
+    if !desired.paused {
         actions.extend(write(desired, observed, revisions, gates.is_open()));
         actions.append(&mut found.stuck);
         if gates.is_open() {
@@ -60,7 +59,8 @@ pub(super) fn decide(
         }
         let mut turn = Turn::new(desired, &gates, standing.update, true);
         let create = |start| create(desired, standing.update, start);
-        let follow = std::mem::take(&mut found.follow);
+        let mut follow = std::mem::take(&mut found.follow);
+        follow.retain(|(node, _)| !gates.is_busy(&node.name));
         actions.extend(follow.into_iter().map(create));
         let max = budget::allowed(desired.max_unavailable, found.tally.base);
         for nodes in [&mut found.again, &mut found.fresh] {
@@ -84,7 +84,8 @@ pub(super) fn decide(
         standing,
         tally: &found.tally,
         course: &Course::default(),
-        direction,
+        // There is no failure policy: the next time is another try.
+        direction: Direction::Forward,
         gates: &gates,
         left: &left,
         rests: !revisions.is_new(),
@@ -94,7 +95,7 @@ pub(super) fn decide(
         idle: found.wave.in_flight == 0,
         complete: Reason::Scheduled,
     };
-    let stands = desired.paused || direction != Direction::Forward || gates.cycle.is_some();
+    let stands = desired.paused || gates.cycle.is_some();
     let phase = if stands {
         outcome.phase()
     } else {
@@ -106,7 +107,8 @@ pub(super) fn decide(
         phase,
         waiting,
         opens: gates.opens,
-        failed,
+        failed: false,
+        retry_open: false,
         course: Course::default(),
         notes: found.notes,
         tally: found.tally,

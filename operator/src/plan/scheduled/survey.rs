@@ -113,7 +113,7 @@ impl<'a> Survey<'a> {
 
     /// Whether a node can be started: one that does not answer has no turn.
     fn answers(&mut self, node: &NodeView) -> bool {
-        let away = match reach(node, self.desired, self.now) {
+        let away = match reach(node, self.desired, false, self.now) {
             Reach::Here => return true,
             Reach::Limbo { until } => {
                 self.found.wave.disturbed += 1;

@@ -232,6 +232,11 @@ pub(super) fn job_cases() -> Vec<Case> {
         scheduled(&wave::SCHEDULED, "/rollout/partition", json!(1)),
         scheduled(
             &wave::SCHEDULED,
+            "/rollout/failurePolicy",
+            json!({"maxFailedNodes": 2}),
+        ),
+        scheduled(
+            &wave::SCHEDULED,
             "/rollout/waves",
             steered()["rollout"]["waves"].clone(),
         ),

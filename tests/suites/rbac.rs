@@ -195,7 +195,7 @@ async fn waves(bed: &TestBed, tasks: &Tasks) {
         if canary.is_none() && scheduled == 3 {
             Ok(())
         } else {
-            Err(format!("{} scheduled, canary: {canary:?}", scheduled))
+            Err(format!("{scheduled} scheduled, canary: {canary:?}"))
         }
     })
     .await

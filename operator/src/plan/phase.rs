@@ -163,10 +163,8 @@ impl Outcome<'_> {
             )
         };
         if policy.is_none_or(|it| it.action == FailureAction::Continue) {
-            message =
-                "the update failed before, and is tried again once the content or the annotation \
-                       hosttask.dev/retry changes"
-                    .to_owned();
+            "the update failed before, and is tried again once the content or the annotation hosttask.dev/retry changes"
+                .clone_into(&mut message);
         }
         if policy.is_some_and(|it| it.action == FailureAction::Rollback) {
             message.push_str(", and there is no stable revision to go back to");

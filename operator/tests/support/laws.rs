@@ -204,7 +204,9 @@ impl Laws {
             && status.wave.is_some()
         {
             let is_here = |name: &str| {
-                seen.labels.contains_key(name) && truth::wave_of(desired, seen, name) == wave
+                seen.labels.contains_key(name)
+                    && truth::is_selected(desired, seen, name)
+                    && truth::wave_of(desired, seen, name) == wave
             };
             // A node that fell silent in the rollout of another revision, or lacks a condition, is skipped.
             let holds = |(name, revision): &(&String, &String)| {

@@ -96,7 +96,7 @@ pub(crate) fn holds_slot(desired: &Desired, world: &World, name: &str, touched: 
     let left = node.ready_changed.unwrap();
     let mut pods = world.pods.iter().filter(|pod| pod.node == name);
     is_reachable(desired, node)
-        || (!node.ready && touched && pods.any(|pod| pod.deleting || pod.created <= left))
+        || (!node.ready && touched && pods.any(|pod| pod.deleting || pod.created < left))
 }
 
 /// Whether nothing is left to do for a revision on a node: it serves, or the program ended well.

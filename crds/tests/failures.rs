@@ -1,8 +1,4 @@
 //! What the operator says of a node is what the reference page explains.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a helper that fails is a test that fails"
-)]
 
 use std::collections::BTreeSet;
 use std::fs;

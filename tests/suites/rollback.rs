@@ -293,7 +293,7 @@ fn the_first_revision_ever_has_nothing_to_go_back_to_and_pauses() {
 
 /// The same failure under each action, one after the other: `Pause` starts nothing, `Continue` goes on, `Rollback` goes back.
 #[test]
-fn a_paused_failure_starts_nothing_and_another_action_takes_effect_at_once() {
+fn a_paused_failure_starts_nothing_until_a_retry_and_a_rollback_takes_effect_at_once() {
     scenario(async {
         let scene = scene("pause").await;
         let one = json!(1);
@@ -335,13 +335,23 @@ fn a_paused_failure_starts_nothing_and_another_action_takes_effect_at_once() {
         scene.quiet(Duration::from_secs(5)).await.unwrap();
         assert_eq!(scene.verdict("agent", mark).stopped.len(), stopped);
 
-        // Continue: the others follow as soon as the failed nodes are well and leave the budget to them.
+        // Continue: nothing follows for that alone, though the failed nodes are well by now; on request the others do.
         scene
             .behave(&scene.nodes(), "app:v2", Behaviour::default())
             .await
             .unwrap();
         let go_on = json!({ "spec": { "rollout": { "failurePolicy": { "action": "Continue" } } } });
         scene.change("agent", &go_on).await.unwrap();
+        scene
+            .tasks
+            .wait("agent", "the edit to be seen", SOON, |s| {
+                s.observed_generation == Some(3)
+            })
+            .await
+            .unwrap();
+        assert_eq!(scene.verdict("agent", mark).stopped.len(), stopped);
+        let retry = json!({ "metadata": { "annotations": { "hosttask.dev/retry": "once more" } } });
+        scene.change("agent", &retry).await.unwrap();
         let done = scene.complete("agent").await.unwrap();
         assert_eq!(done.stable_revision, Some(second));
         assert_ne!(done.stable_revision, Some(stable));

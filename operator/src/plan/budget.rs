@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::desired::Amount;
+use crate::desired::{Amount, Desired};
 
 /// How many of `nodes` may be disturbed at once: a percentage is rounded down, but allows at least one node.
 pub(super) fn allowed(max_unavailable: Amount, nodes: i32) -> i32 {
@@ -11,6 +11,15 @@ pub(super) fn allowed(max_unavailable: Amount, nodes: i32) -> i32 {
         Amount::Percent(percent) if percent <= 0 => 0,
         Amount::Percent(percent) => share(percent, nodes, 0).max(1),
     }
+}
+
+/// How many of the `nodes` of a wave may be disturbed at once: its own budget, or the rollout's.
+pub(super) fn of_wave(desired: &Desired, wave: usize, nodes: i32) -> i32 {
+    let own = desired
+        .waves
+        .get(wave)
+        .and_then(|wave| wave.max_unavailable);
+    allowed(own.unwrap_or(desired.max_unavailable), nodes)
 }
 
 /// How many of `nodes` must be healthy: a percentage is rounded up.

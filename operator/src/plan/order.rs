@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use super::budget;
+use super::course::WaveTally;
 use crate::desired::{Amount, Desired};
 use crate::observed::NodeView;
 
@@ -81,17 +82,33 @@ fn compare(one: &[Option<String>], other: &[Option<String>]) -> Ordering {
     Ordering::Equal
 }
 
+/// Takes the nodes of a wave that `partition` holds back from its `candidates`, and counts them as held.
+pub(super) fn hold_back<T>(
+    partition: Amount,
+    revision: &str,
+    wave: &mut WaveTally,
+    members: &mut [&NodeView],
+    candidates: [&mut Vec<(&NodeView, T)>; 2],
+) {
+    let held = last(members, held(partition, wave.base), revision);
+    let mut taken = 0_usize;
+    for list in candidates {
+        let before = list.len();
+        list.retain(|(node, _)| !held.contains(node.name.as_str()));
+        taken += before - list.len();
+    }
+    let taken = i32::try_from(taken).unwrap_or(i32::MAX);
+    wave.held = taken;
+    wave.open -= taken;
+}
+
 /// How many of `base` nodes `partition` holds back: a percentage is rounded up.
-pub(super) fn held(partition: Amount, base: i32) -> usize {
+fn held(partition: Amount, base: i32) -> usize {
     usize::try_from(budget::needed(partition, base).min(base)).unwrap_or(0)
 }
 
 /// The names of the last `count` of `members`, in the order of the rollout of a revision.
-pub(super) fn last<'a>(
-    members: &mut [&'a NodeView],
-    count: usize,
-    revision: &str,
-) -> BTreeSet<&'a str> {
+fn last<'a>(members: &mut [&'a NodeView], count: usize, revision: &str) -> BTreeSet<&'a str> {
     members.sort_by_cached_key(|node| Rank::of(node, revision));
     members
         .iter()

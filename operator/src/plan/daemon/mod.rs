@@ -161,17 +161,13 @@ impl<'a> Pass<'a> {
             return;
         };
         for area in &mut found.waves {
-            let count = order::held(partition, area.tally.base);
-            let held = order::last(&mut area.members, count, self.standing.update);
-            let before = area.bad.len() + area.healthy.len();
-            area.bad
-                .retain(|(node, _)| !held.contains(node.name.as_str()));
-            area.healthy
-                .retain(|(node, _)| !held.contains(node.name.as_str()));
-            let taken = before - area.bad.len() - area.healthy.len();
-            let taken = i32::try_from(taken).unwrap_or(i32::MAX);
-            area.tally.held = taken;
-            area.tally.open -= taken;
+            order::hold_back(
+                partition,
+                self.standing.update,
+                &mut area.tally,
+                &mut area.members,
+                [&mut area.bad, &mut area.healthy],
+            );
         }
     }
 

@@ -20,7 +20,7 @@ pub(super) fn forward<'a>(
     let mut actions = Vec::new();
     for (wave, area) in areas.iter_mut().enumerate() {
         if area.tally.settled {
-            let max = allowed(desired, wave, area.tally.base);
+            let max = budget::of_wave(desired, wave, area.tally.base);
             actions.extend(replace(turn, area, max));
         }
     }
@@ -42,16 +42,8 @@ pub(super) fn retreat<'a>(
         return Vec::new();
     };
     let base = area.tally.base;
-    let max = allowed(desired, wave, base).max(budget::allowed(RETREAT, base));
+    let max = budget::of_wave(desired, wave, base).max(budget::allowed(RETREAT, base));
     replace(turn, area, max)
-}
-
-fn allowed(desired: &Desired, wave: usize, base: i32) -> i32 {
-    let own = desired
-        .waves
-        .get(wave)
-        .and_then(|wave| wave.max_unavailable);
-    budget::allowed(own.unwrap_or(desired.max_unavailable), base)
 }
 
 fn replace<'a>(turn: &mut Turn<'_, 'a>, area: &mut Area<'a>, max: i32) -> Vec<Action> {

@@ -17,7 +17,7 @@ use crate::desired::Desired;
 use crate::observed::{NodeView, Observed};
 use crate::revision::Run;
 use crate::status::Phase;
-use survey::{Area, Candidate, Found, Survey};
+use survey::{Area, Found, Survey};
 
 /// What one pass does for a RunOnce task.
 pub(super) fn decide(
@@ -142,16 +142,13 @@ impl<'a> Pass<'a> {
             return;
         };
         for area in &mut found.waves {
-            let count = order::held(partition, area.tally.base);
-            let held = order::last(&mut area.members, count, self.standing.update);
-            let before = area.again.len() + area.fresh.len();
-            let is_free = |(node, _): &Candidate<'_>| !held.contains(node.name.as_str());
-            area.again.retain(is_free);
-            area.fresh.retain(is_free);
-            let taken = before - area.again.len() - area.fresh.len();
-            let taken = i32::try_from(taken).unwrap_or(i32::MAX);
-            area.tally.held = taken;
-            area.tally.open -= taken;
+            order::hold_back(
+                partition,
+                self.standing.update,
+                &mut area.tally,
+                &mut area.members,
+                [&mut area.again, &mut area.fresh],
+            );
         }
     }
 
@@ -218,12 +215,7 @@ impl<'a> Pass<'a> {
         let create = |start| create(self.desired, self.standing.update, start);
         let mut actions = Vec::new();
         for (wave, area) in areas.iter_mut().enumerate().take(begun) {
-            let own = self
-                .desired
-                .waves
-                .get(wave)
-                .and_then(|wave| wave.max_unavailable);
-            let max = budget::allowed(own.unwrap_or(self.desired.max_unavailable), area.tally.base);
+            let max = budget::of_wave(self.desired, wave, area.tally.base);
             let mut follow = std::mem::take(&mut area.follow);
             follow.retain(|(node, _)| !turn.is_busy(node));
             turn.left.started += follow.len();

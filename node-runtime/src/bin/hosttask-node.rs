@@ -1,0 +1,3 @@
+//! `hosttask-node`: runs HostProcess containers from the command line.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! `probe`: a program for tests, which does what its arguments say.
+
+fn main() {}

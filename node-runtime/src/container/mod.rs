@@ -1,0 +1,1 @@
+//! `container`: runs what [`crate::state`] decides against a host.

@@ -1,0 +1,1 @@
+//! `keeper`: the process that holds a container, and how it is asked.

@@ -1,0 +1,28 @@
+//! `storage`: the root of a container and its mounts, placed and undone.
+
+use serde::{Deserialize, Serialize};
+
+use crate::sys::Means;
+
+/// Something that was done to the host and has to be undone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "kind")]
+pub enum Undo {
+    /// A folder or file was made to appear at another place.
+    Detach {
+        /// How.
+        means: Means,
+        /// Where.
+        target: String,
+    },
+    /// A folder was made, and everything in it is ours.
+    RemoveTree {
+        /// Where.
+        path: String,
+    },
+    /// A folder was made; it is removed only if nobody put anything into it.
+    RemoveIfEmpty {
+        /// Where.
+        path: String,
+    },
+}

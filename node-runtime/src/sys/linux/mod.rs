@@ -1,0 +1,1 @@
+//! Linux: processes in process groups. For tests and demonstrations only.

@@ -1,0 +1,1 @@
+//! Windows: job objects. The only unsafe code of the project.

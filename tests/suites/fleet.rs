@@ -322,7 +322,9 @@ async fn what_a_windows_node_refuses_shows_in_the_status_and_as_an_event() {
         let mut about: Vec<String> = events
             .items
             .into_iter()
-            .filter_map(|event| event.involved_object.name)
+            .map(|event| event.involved_object)
+            .filter(|about| about.kind.as_deref() == Some("Pod"))
+            .filter_map(|about| about.name)
             .collect();
         about.sort_unstable();
         about.dedup();

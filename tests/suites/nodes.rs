@@ -246,11 +246,37 @@ fn a_node_that_loses_a_required_condition_after_its_update_is_a_failure_of_that_
             .await
             .unwrap();
         scene.update("agent", &image("app:v3")).await.unwrap();
+        let left_out = (Some(3), Some(1));
         let done = scene.complete("agent").await.unwrap();
-        assert_eq!(
-            (done.updated_nodes, done.unreachable_nodes),
-            (Some(3), Some(1))
-        );
+        assert_eq!((done.updated_nodes, done.unreachable_nodes), left_out);
+
+        // The passes that follow the end do not start it either.
+        let pod = scene.journal.pods("agent")[away].clone();
+        scene
+            .change(
+                "agent",
+                &json!({ "spec": { "rollout": { "maxUnavailable": 2 } } }),
+            )
+            .await
+            .unwrap();
+        let done = scene.complete("agent").await.unwrap();
+        assert_eq!((done.updated_nodes, done.unreachable_nodes), left_out);
+        assert_eq!(scene.journal.pods("agent")[away], pod);
+
+        // It is once it has the condition.
+        scene
+            .bed
+            .node_reports(away, "FilterDriver", "True")
+            .await
+            .unwrap();
+        let done = scene
+            .tasks
+            .wait("agent", "the node that was left out", SOON, |s| {
+                (s.updated_nodes, s.healthy_nodes) == (Some(4), Some(4))
+            })
+            .await
+            .unwrap();
+        assert_eq!(done.unreachable_nodes, Some(0));
     });
 }
 

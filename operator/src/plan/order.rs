@@ -82,40 +82,35 @@ fn compare(one: &[Option<String>], other: &[Option<String>]) -> Ordering {
     Ordering::Equal
 }
 
-/// Takes the nodes of a wave that `partition` holds back from its `candidates`, and counts them as held.
-pub(super) fn hold_back<T>(
+/// Takes the nodes of a wave that `partition` holds back from its `candidates`, and counts them as held: the last ones in the
+/// order of those that are still to be started. Returns how many of each list were taken.
+pub(super) fn hold_back<T, const LISTS: usize>(
     partition: Amount,
     revision: &str,
     wave: &mut WaveTally,
-    members: &mut [&NodeView],
-    candidates: [&mut Vec<(&NodeView, T)>; 2],
-) {
-    let held = last(members, held(partition, wave.base), revision);
-    let mut taken = 0_usize;
-    for list in candidates {
-        let before = list.len();
-        list.retain(|(node, _)| !held.contains(node.name.as_str()));
-        taken += before - list.len();
-    }
-    let taken = i32::try_from(taken).unwrap_or(i32::MAX);
-    wave.held = taken;
-    wave.open -= taken;
-}
-
-/// How many of `base` nodes `partition` holds back: a percentage is rounded up.
-fn held(partition: Amount, base: i32) -> usize {
-    usize::try_from(budget::needed(partition, base).min(base)).unwrap_or(0)
-}
-
-/// The names of the last `count` of `members`, in the order of the rollout of a revision.
-fn last<'a>(members: &mut [&'a NodeView], count: usize, revision: &str) -> BTreeSet<&'a str> {
-    members.sort_by_cached_key(|node| Rank::of(node, revision));
-    members
+    candidates: [&mut Vec<(&NodeView, T)>; LISTS],
+) -> [i32; LISTS] {
+    let mut waiting: Vec<&NodeView> = candidates
         .iter()
-        .rev()
-        .take(count)
-        .map(|node| node.name.as_str())
-        .collect()
+        .flat_map(|list| list.iter().map(|(node, _)| *node))
+        .collect();
+    waiting.sort_by_cached_key(|node| Rank::of(node, revision));
+    let count = held(partition, wave.base);
+    let held = waiting.iter().rev().take(count);
+    let held: BTreeSet<String> = held.map(|node| node.name.clone()).collect();
+    let taken = candidates.map(|list| {
+        let before = list.len();
+        list.retain(|(node, _)| !held.contains(&node.name));
+        i32::try_from(before - list.len()).unwrap_or(i32::MAX)
+    });
+    wave.held = taken.iter().sum();
+    wave.open -= wave.held;
+    taken
+}
+
+/// How many of `nodes` nodes `partition` holds back: a percentage is rounded up.
+pub(super) fn held(partition: Amount, nodes: i32) -> usize {
+    usize::try_from(budget::needed(partition, nodes).min(nodes)).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -137,6 +132,31 @@ mod tests {
         zones.sort_by(|one, other| compare(one, other));
         let sorted: Vec<_> = zones.iter().map(|zone| zone[0].as_deref()).collect();
         assert_eq!(sorted, [Some(""), Some("a"), Some("b"), None]);
+    }
+
+    #[test]
+    fn a_partition_holds_the_last_of_those_that_wait_whoever_else_has_the_revision() {
+        let node = |name: &str, zone: &str| NodeView {
+            name: name.into(),
+            topology: values(&[Some(zone)]),
+            ..NodeView::default()
+        };
+        let (first, second, third) = (node("n-1", "a"), node("n-2", "b"), node("n-3", "c"));
+        let mut bad = vec![(&third, ())];
+        let mut healthy = vec![(&first, ()), (&second, ())];
+        let mut wave = WaveTally {
+            base: 4,
+            open: 3,
+            ..WaveTally::default()
+        };
+        let lists = [&mut bad, &mut healthy];
+        let taken = hold_back(Amount::Count(2), "r", &mut wave, lists);
+        assert_eq!((taken, wave.held, wave.open), ([1, 1], 2, 1));
+        let left: Vec<&str> = healthy
+            .iter()
+            .map(|(node, ())| node.name.as_str())
+            .collect();
+        assert_eq!((bad.len(), left), (0, vec!["n-1"]));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::course::{Course, Direction, Gate, Standing};
 use super::gate::Gates;
 use super::tally::Tally;
 use super::turn::Left;
-use super::{budget, course};
+use super::{budget, course, order};
 use crate::desired::Desired;
 use crate::observed::Observed;
 use crate::status::{self, Phase};
@@ -82,7 +82,7 @@ impl Outcome<'_> {
         if self.course.over && self.rests && proved {
             return match self.held {
                 _ if !self.course.well => Phase::Degraded,
-                0 => self.done(),
+                0 if !self.leaves_some() => self.done(),
                 held => Phase::PartitionReached { held },
             };
         }
@@ -98,6 +98,16 @@ impl Outcome<'_> {
             Some(Gate::Approval) => self.approval(),
             None => self.dependency().unwrap_or(Phase::Rolling),
         }
+    }
+
+    /// Whether nodes that were left out are to be held back by `partition` once they are back: a rollout that is complete
+    /// would start them.
+    fn leaves_some(&self) -> bool {
+        let Tally {
+            desired, updated, ..
+        } = *self.tally;
+        let partition = self.desired.partition;
+        updated < desired && partition.is_some_and(|it| order::held(it, desired) > 0)
     }
 
     fn shut(&self) -> Phase {

@@ -20,11 +20,11 @@ pub(super) enum Reach {
     Away,
 }
 
-/// Judges a node. `finished`: the rollout is over; its conditions count no more, only whether it is Ready.
-pub(super) fn reach(node: &NodeView, desired: &Desired, finished: bool, now: Timestamp) -> Reach {
+/// Judges a node. `over`: the rollout is, and has no more to do there: its conditions count no more, only whether it is Ready.
+pub(super) fn reach(node: &NodeView, desired: &Desired, over: bool, now: Timestamp) -> Reach {
     let mut reach = Reach::Here;
     let missing = missing(node, desired)
-        .filter(|_| !finished)
+        .filter(|_| !over)
         .map(|(_, _, since)| since);
     for since in (!node.ready)
         .then_some(node.ready_changed)

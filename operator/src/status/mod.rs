@@ -378,6 +378,11 @@ fn summary(facts: &Facts<'_>, counts: &str, exceeded: bool, set: &mut Conditions
             Reason::RolledBack,
             &format!("the stable revision is back; {counts}"),
         ),
+        Phase::PartitionReached { held: 0 } => set.ready(
+            "True",
+            Reason::PartitionReached,
+            &format!("{counts}; rollout.partition holds back the nodes that are missing"),
+        ),
         Phase::PartitionReached { held } => set.ready(
             "True",
             Reason::PartitionReached,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hosttask_crds::label;
 use hosttask_crds::task::FailureAction;
 use hosttask_operator::desired::{Amount, Desired};
-use hosttask_operator::observed::{JobView, PodView};
+use hosttask_operator::observed::{JobView, NodeView, PodView};
 use hosttask_operator::plan::{Action, Plan};
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::batch::v1::Job;
@@ -169,11 +169,10 @@ impl Laws {
             !pod.deleting && pod.revision != way.target,
             "{pod:?} needs no replacement"
         );
-        assert!(
-            truth::is_reachable(desired, node),
-            "{} does not answer",
-            node.name
-        );
+        // What failed is taken away from a node whatever conditions it lost.
+        let is_here =
+            |node: &NodeView| node.ready && (way.is_back() || truth::is_reachable(desired, node));
+        assert!(is_here(node), "{} does not answer", node.name);
         let wave = truth::wave_of(desired, seen, &node.name);
         assert_eq!(
             cluster.template_of(&desired.waves[wave].name).as_ref(),
@@ -203,14 +202,15 @@ impl Laws {
             && self.ours.insert(node.name.clone(), update()).is_none()
             && status.wave.is_some()
         {
-            let is_here = |name: &str| {
+            let is_of_wave = |name: &str| {
                 seen.labels.contains_key(name)
                     && truth::is_selected(desired, seen, name)
                     && truth::wave_of(desired, seen, name) == wave
             };
             // A node that fell silent in the rollout of another revision, or lacks a condition, is skipped.
             let holds = |(name, revision): &(&String, &String)| {
-                is_here(name) && truth::holds_slot(desired, world, name, **revision == way.update)
+                is_of_wave(name)
+                    && truth::holds_slot(desired, world, name, **revision == way.update)
             };
             let held = self.ours.iter().filter(holds).count();
             assert!(
@@ -225,8 +225,11 @@ impl Laws {
                     let failed = after.pods.iter().any(|pod| {
                         pod.node == other.name && !pod.deleting && pod.revision != way.target
                     });
-                    let here = truth::is_reachable(desired, other);
-                    assert!(!(failed && here), "{} is in a newer wave", other.name);
+                    assert!(
+                        !(failed && is_here(other)),
+                        "{} is in a newer wave",
+                        other.name
+                    );
                 }
             }
         }

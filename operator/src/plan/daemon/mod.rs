@@ -161,13 +161,15 @@ impl<'a> Pass<'a> {
             return;
         };
         for area in &mut found.waves {
-            order::hold_back(
+            let taken = order::hold_back(
                 partition,
                 self.standing.update,
                 &mut area.tally,
-                &mut area.members,
                 [&mut area.bad, &mut area.healthy],
             );
+            // What is left as it is takes no place in the budget.
+            let [bad, _] = taken;
+            area.tally.disturbed -= bad;
         }
     }
 
@@ -215,6 +217,10 @@ impl<'a> Pass<'a> {
             });
         }
         let left = turn.left;
+        if let Some(opens) = way.gates.opens.filter(|_| left.shut) {
+            // A finished task does not report that it waits.
+            found.tally.wake.at(opens);
+        }
         let (later, again): (Vec<_>, Vec<_>) = std::mem::take(&mut found.again)
             .into_iter()
             .partition(|(node, _)| way.gates.is_busy(&node.name));

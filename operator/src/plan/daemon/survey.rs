@@ -60,8 +60,6 @@ pub(super) struct Area<'a> {
     pub(super) healthy: Vec<Candidate<'a>>,
     /// The first group with work, where groups follow one another.
     pub(super) group: FirstGroup<'a>,
-    /// The nodes of the base, collected where `partition` is set.
-    pub(super) members: Vec<&'a NodeView>,
 }
 
 impl<'a> Survey<'a> {
@@ -70,7 +68,16 @@ impl<'a> Survey<'a> {
         let tally = &mut self.found.tally;
         tally.desired += 1;
         tally.updated += i32::from(pod.is_some_and(|pod| is_updated(pod, self.update)));
-        let reach = reach(node, self.desired, self.finished, self.now);
+        // A node that was left out is started when it has its conditions, also after the end. What failed is taken away
+        // in any case: that a condition is gone may be its doing.
+        let is_back = self.target != self.update;
+        let done = pod.is_none_or(|pod| pod.revision == self.target);
+        let reach = reach(
+            node,
+            self.desired,
+            is_back || (self.finished && done),
+            self.now,
+        );
         if reach != Reach::Here {
             return self.away(node, pod, reach);
         }
@@ -277,9 +284,6 @@ impl<'a> Survey<'a> {
         if let (Some(from), false) = (healthy_from(pod, self.desired), well) {
             tally.wake.at(from);
         }
-        if let Some(area) = self.area(node) {
-            area.tally.disturbed += i32::from(!well);
-        }
         // On the way back: what failed is still to be seen.
         let is_update = pod.revision == self.update;
         let verdict = is_update.then(|| judge(pod, self.desired, self.now));
@@ -292,12 +296,14 @@ impl<'a> Survey<'a> {
             self.found.tally.pending += 1;
         }
         if node.unschedulable && !self.desired.placement.include_unschedulable {
+            // Left out as one that does not answer: what is broken there must not stop the others for as long as it takes.
             self.found.tally.cordoned += 1;
             return;
         }
         self.base(node);
         self.open(node);
         if let Some(area) = self.area(node) {
+            area.tally.disturbed += i32::from(!well);
             let list = if well {
                 &mut area.healthy
             } else {
@@ -316,12 +322,8 @@ impl<'a> Survey<'a> {
 
     fn base(&mut self, node: &'a NodeView) {
         self.found.tally.base += 1;
-        let partitioned = self.desired.partition.is_some();
         if let Some(area) = self.area(node) {
             area.tally.base += 1;
-            if partitioned {
-                area.members.push(node);
-            }
         }
     }
 

@@ -146,7 +146,6 @@ impl<'a> Pass<'a> {
                 partition,
                 self.standing.update,
                 &mut area.tally,
-                &mut area.members,
                 [&mut area.again, &mut area.fresh],
             );
         }

@@ -56,8 +56,6 @@ pub(super) struct Area<'a> {
     pub(super) fresh: Vec<Candidate<'a>>,
     /// The first group with work, where groups follow one another.
     pub(super) group: FirstGroup<'a>,
-    /// The nodes of the base, collected where `partition` is set.
-    pub(super) members: Vec<&'a NodeView>,
 }
 
 impl<'a> Survey<'a> {
@@ -355,12 +353,8 @@ impl<'a> Survey<'a> {
 
     fn base(&mut self, node: &'a NodeView) {
         self.found.tally.base += 1;
-        let partitioned = self.desired.partition.is_some();
         if let Some(area) = self.area(node) {
             area.tally.base += 1;
-            if partitioned {
-                area.members.push(node);
-            }
         }
     }
 

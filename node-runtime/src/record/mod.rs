@@ -1,9 +1,19 @@
 //! `record`: what is kept on disk about a container, so that a crash loses nothing.
 
+pub mod format;
+mod replace;
+mod store;
+
 use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+pub use format::Damage;
+pub use store::{Folder, Listed, Store};
 
 use crate::id::Id;
 use crate::storage::Undo;
@@ -70,4 +80,95 @@ pub struct Exit {
     /// Whether memory was refused to it before: `OOMKilled` for Kubernetes.
     #[serde(default)]
     pub memory_limit: bool,
+}
+
+/// Why a record could not be read or written.
+#[derive(Debug, Error)]
+#[expect(
+    clippy::error_impl_error,
+    reason = "one error per module, named by the module"
+)]
+pub enum Error {
+    /// Somebody made it before.
+    #[error("the container {id} exists; delete it or choose another id")]
+    AlreadyExists {
+        /// Its name.
+        id: Id,
+    },
+    /// Nobody made it, or it was removed.
+    #[error("the container {id} does not exist")]
+    NotFound {
+        /// Its name.
+        id: Id,
+    },
+    /// Another process holds it.
+    #[error("the container {id} is held by another process; ask that one, or end it first")]
+    Busy {
+        /// Its name.
+        id: Id,
+    },
+    /// What stands on the disk is not what was written.
+    #[error(
+        "the record of the container {id} is damaged: {why}; what it did is unknown, delete it with force"
+    )]
+    Damaged {
+        /// Its name.
+        id: Id,
+        /// How it is damaged.
+        why: Damage,
+    },
+    /// A newer program wrote it.
+    #[error(
+        "the record of the container {id} has version {version}, this program knows up to {}; use the newer program",
+        format::VERSION
+    )]
+    Newer {
+        /// Its name.
+        id: Id,
+        /// The version.
+        version: u32,
+    },
+    /// It has more than [`format::LARGEST`] bytes.
+    #[error(
+        "the record of the container {id} would have {bytes} bytes, allowed are {}; give it fewer annotations or mounts",
+        format::LARGEST
+    )]
+    TooLarge {
+        /// Its name.
+        id: Id,
+        /// How many it would have.
+        bytes: usize,
+    },
+    /// It is the record of another container.
+    #[error("the folder of the container {id} takes no record of {other}")]
+    Other {
+        /// Whose folder it is.
+        id: Id,
+        /// Whose record it is.
+        other: Id,
+    },
+    /// It cannot be written as JSON.
+    #[error("failed to encode the record of the container {id}")]
+    Encode {
+        /// Its name.
+        id: Id,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// The folder of all records is a link.
+    #[error("{} is a link; give a folder that nobody else can exchange", path.display())]
+    Link {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The disk failed.
+    #[error("failed to {action} {}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
 }

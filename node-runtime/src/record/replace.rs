@@ -1,0 +1,134 @@
+//! `record::replace`: puts a file in the place of another so that a crash or a full disk leaves one of the two, whole.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+
+/// What is done to the disk, step by step, so that a test can fail each.
+pub(crate) trait Disk {
+    /// Makes a file with these bytes, in the place of one that a crash left, and waits until they are on the disk.
+    fn store(&self, path: &Path, bytes: &[u8]) -> io::Result<()>;
+    /// Renames a file over another.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Waits until the names in a folder are on the disk.
+    fn flush_names(&self, folder: &Path) -> io::Result<()>;
+    /// Removes a file.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+}
+
+/// The disk of the host.
+#[derive(Debug)]
+pub(crate) struct RealDisk;
+
+impl Disk for RealDisk {
+    fn store(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let mut file = File::create(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn flush_names(&self, folder: &Path) -> io::Result<()> {
+        // Windows opens no folder as a file, and writes its names through its own journal.
+        File::open(folder).map_or(Ok(()), |folder| folder.sync_all())
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+}
+
+/// Gives `folder/name` these bytes, by way of `folder/name.new`.
+///
+/// Whatever fails, `folder/name` has its old bytes or the new ones. One writer at a time.
+pub(crate) fn replace(disk: &dyn Disk, folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let new = folder.join(format!("{name}.new"));
+    let stored = disk.store(&new, bytes);
+    let renamed = stored.and_then(|()| disk.rename(&new, &folder.join(name)));
+    if renamed.is_err() {
+        // A full disk gets its space back. The next writer replaces it anyway, so a failure here loses nothing.
+        let _left_for_the_next = disk.remove(&new);
+    }
+    renamed?;
+    disk.flush_names(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// Fails at the n-th step. A disk that crashed fails at every later one too.
+    struct Failing {
+        left: Cell<usize>,
+        crashes: bool,
+        part: usize,
+    }
+
+    impl Failing {
+        fn step(&self) -> io::Result<()> {
+            match self.left.get() {
+                0 if self.crashes => Err(io::ErrorKind::Other.into()),
+                0 => {
+                    self.left.set(usize::MAX);
+                    Err(io::ErrorKind::StorageFull.into())
+                }
+                left => {
+                    self.left.set(left - 1);
+                    Ok(())
+                }
+            }
+        }
+    }
+
+    impl Disk for Failing {
+        fn store(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+            let part = &bytes[..self.part.min(bytes.len())];
+            self.step()
+                .inspect_err(|_| fs::write(path, part).unwrap())?;
+            RealDisk.store(path, bytes)
+        }
+        fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+            self.step()?;
+            RealDisk.rename(from, to)
+        }
+        fn flush_names(&self, folder: &Path) -> io::Result<()> {
+            self.step()?;
+            RealDisk.flush_names(folder)
+        }
+        fn remove(&self, path: &Path) -> io::Result<()> {
+            self.step()?;
+            RealDisk.remove(path)
+        }
+    }
+
+    #[test]
+    fn whatever_step_fails_the_file_is_the_old_or_the_new_one() {
+        for crashes in [false, true] {
+            for (step, part) in (0..3).flat_map(|step| (0..4).map(move |part| (step, part))) {
+                let folder = tempfile::tempdir().unwrap();
+                replace(&RealDisk, folder.path(), "record", b"old").unwrap();
+                let left = Cell::new(step);
+                let disk = Failing {
+                    left,
+                    crashes,
+                    part,
+                };
+                replace(&disk, folder.path(), "record", b"new").unwrap_err();
+                let found = fs::read(folder.path().join("record")).unwrap();
+                let expected: &[u8] = if step < 2 { b"old" } else { b"new" };
+                assert_eq!(found, expected, "step {step}, crash {crashes}");
+                let is_left = folder.path().join("record.new").exists();
+                assert_eq!(is_left, crashes && step < 2, "step {step}");
+
+                replace(&RealDisk, folder.path(), "record", b"again").unwrap();
+                assert_eq!(fs::read(folder.path().join("record")).unwrap(), b"again");
+                assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+            }
+        }
+    }
+}

@@ -1,1 +1,4 @@
 //! `cli`: the command line `hosttask-node`.
+
+pub mod arguments;
+pub mod quantity;

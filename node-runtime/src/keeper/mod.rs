@@ -1,1 +1,4 @@
-//! `keeper`: the process that holds a container, and how it is asked.
+//! `keeper`: one process per container, which holds it and answers for it.
+
+pub mod address;
+pub mod frame;

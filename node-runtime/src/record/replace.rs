@@ -1,8 +1,17 @@
 //! `record::replace`: puts a file in the place of another so that a crash or a full disk leaves one of the two, whole.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a rename is tried: Windows refuses one over a file that somebody has open, which a reader of a record, an indexer
+/// or a virus scanner has for a moment.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long it rests between two tries.
+const BREATH: Duration = Duration::from_millis(1);
 
 /// What is done to the disk, step by step, so that a test can fail each.
 pub(crate) trait Disk {
@@ -28,7 +37,17 @@ impl Disk for RealDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        fs::rename(from, to)
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match fs::rename(from, to) {
+                Err(error)
+                    if error.kind() == ErrorKind::PermissionDenied && Instant::now() < deadline =>
+                {
+                    thread::sleep(BREATH);
+                }
+                result => return result,
+            }
+        }
     }
 
     fn flush_names(&self, folder: &Path) -> io::Result<()> {
@@ -72,10 +91,10 @@ mod tests {
     impl Failing {
         fn step(&self) -> io::Result<()> {
             match self.left.get() {
-                0 if self.crashes => Err(io::ErrorKind::Other.into()),
+                0 if self.crashes => Err(ErrorKind::Other.into()),
                 0 => {
                     self.left.set(usize::MAX);
-                    Err(io::ErrorKind::StorageFull.into())
+                    Err(ErrorKind::StorageFull.into())
                 }
                 left => {
                     self.left.set(left - 1);

@@ -14,9 +14,12 @@ mod task;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use hosttask_crds::label;
 use hosttask_crds::node::LedgerEntry;
-use hosttask_operator::plan::{Action, Plan, plan};
+use hosttask_crds::{Reason, label};
+use hosttask_operator::desired::Desired;
+use hosttask_operator::observed::Observed;
+use hosttask_operator::plan::{Action, Plan, has_ended, invalid, plan, results};
+use hosttask_operator::validate::Problem;
 use k8s_openapi::api::apps::v1::DaemonSet;
 use situation::{CONTENTS, Situation, name};
 
@@ -53,7 +56,7 @@ fn every_situation_has_the_outcome_that_stands_in_its_file() {
 /// What is planned and reported, with revisions by the content they are of.
 fn outcome(situation: &Situation) -> String {
     let (desired, mut observed) = (situation.desired(), situation.observed());
-    let plan = plan(&desired, &observed, situation.now);
+    let plan = look(situation, &desired, &observed);
     let ready = plan
         .status
         .conditions
@@ -64,7 +67,7 @@ fn outcome(situation: &Situation) -> String {
     assert_eq!(read, task::by_table(&ready.reason), "{}", situation.about);
     // The same facts once more, with the status that was written: nothing new to say.
     observed.status = plan.status.clone();
-    let again = hosttask_operator::plan::plan(&desired, &observed, situation.now);
+    let again = look(situation, &desired, &observed);
     assert!(
         again.status == plan.status || situation.restless.is_some(),
         "{}: the status does not rest:\n{:#?}\n{:#?}",
@@ -77,6 +80,29 @@ fn outcome(situation: &Situation) -> String {
         text = text.replace(&name(content), &format!("rev:{content}"));
     }
     text
+}
+
+/// One pass over the task.
+fn look(situation: &Situation, desired: &Desired, observed: &Observed) -> Plan {
+    let Some(wrong) = &situation.invalid else {
+        return plan(desired, observed, situation.now);
+    };
+    let problem = Problem {
+        reason: Reason::InvalidSpec,
+        field: "spec".into(),
+        value: None,
+        message: wrong.clone(),
+    };
+    let (generation, problems) = (desired.generation, [problem]);
+    let results = results(desired, observed);
+    assert_eq!(has_ended(desired, observed), !results.is_empty());
+    invalid(
+        generation,
+        &observed.status,
+        &problems,
+        results,
+        situation.now,
+    )
 }
 
 fn short(plan: &Plan, kstatus: &str) -> String {

@@ -12,7 +12,8 @@ use hosttask_tests::bed::{
 use hosttask_tests::cluster::ClusterOptions;
 use hosttask_tests::fleet::{FleetOptions, Script};
 use hosttask_tests::poll;
-use kube::api::{Api, DeleteParams, ListParams};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use serde_json::json;
 use tokio::sync::{Mutex, OnceCell};
 
@@ -25,6 +26,7 @@ rules:
 - { image: "*:exit-1603", behaviour: { exit: { code: 1603, log: "fatal error during installation" } } }
 - { image: "*:exit-1603-first", attempt: "1", behaviour: { exit: { code: 1603, log: "another installation is running" } } }
 - { image: "*:ntstatus", behaviour: { exit: { code: -1073741510, log: "" } } }
+- { image: "*:brief", behaviour: { exit: { code: 0, afterSeconds: 8 } } }
 - { image: "*:slow", behaviour: { exit: { code: 0, afterSeconds: 600 } } }
 "#;
 
@@ -134,6 +136,81 @@ fn every_node_runs_the_task_once_and_the_ledger_outlives_the_jobs() {
             tasks.status("install").await.unwrap().healthy_nodes,
             Some(6)
         );
+    });
+}
+
+#[test]
+fn what_ends_while_the_task_is_invalid_is_recorded_and_not_run_again() {
+    scenario(async {
+        let _alone = FLEET.lock().await;
+        let bed = bed().await;
+        let tasks = bed.namespace("invalid-meanwhile").await.unwrap();
+        let inputs = Api::<ConfigMap>::namespaced(bed.client(), "invalid-meanwhile");
+        let settings: ConfigMap = serde_json::from_value(json!({
+            "metadata": { "name": "settings" }, "data": { "level": "3" },
+        }))
+        .unwrap();
+        inputs
+            .create(&PostParams::default(), &settings)
+            .await
+            .unwrap();
+        let needs = json!({ "spec": { "inputs": { "configMaps": [{ "name": "settings" }] } } });
+        let task = with(wide("install", "setup:brief"), &needs);
+        tasks.apply(&task).await.unwrap();
+        tasks
+            .wait("install", "every node to run it", SOON, |s| {
+                s.in_progress_nodes == Some(6)
+            })
+            .await
+            .unwrap();
+        inputs
+            .delete("settings", &DeleteParams::default())
+            .await
+            .unwrap();
+        tasks
+            .wait_ready("install", "False", "InputMissing", SOON)
+            .await
+            .unwrap();
+        poll::until("every result to be recorded", SOON, || async {
+            let ledger = tasks.ledger("install").await.map_err(|e| e.to_string())?;
+            let well = ledger
+                .values()
+                .filter(|entry| entry.state == LedgerState::Succeeded);
+            match well.count() {
+                6 => Ok(()),
+                count => Err(format!("{count} of 6")),
+            }
+        })
+        .await
+        .unwrap();
+        let status = tasks.status("install").await.unwrap();
+        assert_eq!(condition(&status, "Ready").unwrap().reason, "InputMissing");
+
+        // What the TTL controller does, before the input is back.
+        let jobs =
+            Api::<k8s_openapi::api::batch::v1::Job>::namespaced(bed.client(), "invalid-meanwhile");
+        jobs.delete_collection(&DeleteParams::background(), &ListParams::default())
+            .await
+            .unwrap();
+        poll::until("the Jobs to be gone", SOON, || async {
+            match tasks
+                .jobs("install")
+                .await
+                .map_err(|e| e.to_string())?
+                .len()
+            {
+                0 => Ok(()),
+                left => Err(format!("{left} left")),
+            }
+        })
+        .await
+        .unwrap();
+        inputs
+            .create(&PostParams::default(), &settings)
+            .await
+            .unwrap();
+        complete(&tasks, "install").await;
+        assert!(tasks.jobs("install").await.unwrap().is_empty());
     });
 }
 

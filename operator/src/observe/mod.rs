@@ -7,20 +7,22 @@ mod tests;
 
 use std::collections::BTreeSet;
 
-use hosttask_crds::task::Mode;
+use hosttask_crds::task::{Mode, WindowsHostTaskStatus};
 use jiff::Timestamp;
 use kube::Client;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::desired::{Content, Desired, TaskKey};
 use crate::index::wire::{self, Stamp};
 use crate::index::{
     Index, Key, Kind, MissingPods, Object, Scope, Settled, StableContent, daemon_set_view,
 };
-use crate::observed::{Observed, RevisionView};
+use crate::observed::{JobView, Observed, RevisionView};
+use crate::validate::TaskInput;
 use crate::watch::source;
-use crate::{revision, validate};
+use crate::{plan, revision, validate};
 
 /// A live read failed.
 #[expect(
@@ -64,6 +66,36 @@ pub async fn observe(
     };
     observed.failed_create = failed_create(client, index, desired, &observed, now).await?;
     Ok(observed)
+}
+
+/// What the results of an invalid task need, where one of its Jobs ended and that is not recorded; else none. `status` is the
+/// stored one.
+///
+/// # Errors
+/// As [`observe`].
+pub async fn ended(
+    client: &Client,
+    index: &Index,
+    task: &TaskInput<'_>,
+    status: &WindowsHostTaskStatus,
+    now: Timestamp,
+) -> Result<Option<(Desired, Observed)>, Error> {
+    let Some(unjudged) = validate::for_results(task, &Value::Null) else {
+        return Ok(None);
+    };
+    let mut observed = index.observed(&unjudged, now);
+    observed.status = status.clone();
+    if !plan::has_ended(&unjudged, &observed) {
+        return Ok(None);
+    }
+    let update = status.update_revision.as_deref();
+    let mut kept = observed.revisions.iter();
+    let Some(kept) = kept.find(|kept| kept.ours && Some(kept.name.as_str()) == update) else {
+        return Ok(None);
+    };
+    let stored = stored_revision(client, &task.key.namespace, kept).await?;
+    let judged = stored.and_then(|stored| validate::for_results(task, &stored));
+    Ok(judged.map(|judged| (judged, observed)))
 }
 
 /// Ends the expectations that the watch did not fulfil in time, by one read each. Do this before anything else: it is due for
@@ -159,12 +191,10 @@ async fn stable_content(
     if let Some(known) = known.filter(|known| (&known.name, &known.uid) == (name, uid)) {
         return Ok(known.content);
     }
-    let path = source::object(Kind::Revision, &desired.key.namespace, name);
-    let stored: Option<wire::Revision> = read_as(client, &path).await?;
-    let Some(stored) = stored.filter(|stored| stored.metadata.uid == *uid) else {
+    let Some(stored) = stored_revision(client, &desired.key.namespace, stable).await? else {
         return Ok(None);
     };
-    let content = match validate::stored_content(stored.data) {
+    let content = match validate::stored_content(stored) {
         Ok(content) => Some(content),
         Err(error) => {
             // Somebody changed it: without it, a pause starts nothing, which is safe.
@@ -179,6 +209,18 @@ async fn stable_content(
     };
     index.keep_stable_content(&desired.key, Some(read));
     Ok(content)
+}
+
+/// The content of a stored revision; none where it is gone.
+async fn stored_revision(
+    client: &Client,
+    namespace: &str,
+    revision: &RevisionView,
+) -> Result<Option<Value>, Error> {
+    let path = source::object(Kind::Revision, namespace, &revision.name);
+    let stored: Option<wire::Revision> = read_as(client, &path).await?;
+    let stored = stored.filter(|stored| stored.metadata.uid == revision.uid);
+    Ok(stored.map(|stored| stored.data))
 }
 
 /// Why Kubernetes cannot create the pods of a child, from its newest `FailedCreate` event.
@@ -224,12 +266,11 @@ fn child_without_pods<'a>(desired: &Desired, observed: &'a Observed) -> Option<&
             })
         }
         Mode::RunOnce | Mode::Scheduled => {
-            let has_pod = |job: &crate::observed::JobView| {
-                observed.pods.iter().any(|pod| {
-                    (&pod.node, &pod.revision, pod.attempt)
-                        == (&job.node, &job.revision, Some(job.attempt))
-                })
-            };
+            let pods = observed.pods.iter();
+            let with: BTreeSet<(&str, &str, i32)> = pods
+                .filter_map(|pod| Some((pod.node.as_str(), pod.revision.as_str(), pod.attempt?)))
+                .collect();
+            let has_pod = |job: &JobView| with.contains(&(&job.node, &job.revision, job.attempt));
             let mut running = observed
                 .jobs
                 .iter()

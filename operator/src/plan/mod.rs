@@ -1,5 +1,6 @@
 //! `plan`: what one pass over a task will do, in order, and what it will report. Pure and infallible.
 
+mod action;
 mod budget;
 mod course;
 mod daemon;
@@ -12,6 +13,7 @@ mod outcome;
 mod phase;
 mod reach;
 mod rehome;
+mod results;
 mod revisions;
 mod run_once;
 mod scheduled;
@@ -21,11 +23,8 @@ mod turn;
 mod window;
 
 use hosttask_crds::Reason;
-use hosttask_crds::node::LedgerEntry;
 use hosttask_crds::task::{FailureAction, Mode, Waiting, WindowsHostTaskStatus};
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet};
-use k8s_openapi::api::batch::v1::Job;
 use serde::Serialize;
 use std::time::Duration;
 
@@ -33,8 +32,10 @@ use crate::desired::Desired;
 use crate::observed::Observed;
 use crate::status::{self, Facts, Phase};
 use crate::validate::Problem;
+pub use action::{Action, Note};
 pub(crate) use budget::needed;
 use course::{Course, Standing};
+pub use results::{has_ended, results};
 use revisions::Revisions;
 use tally::Tally;
 
@@ -50,106 +51,6 @@ pub struct Plan {
     pub status: WindowsHostTaskStatus,
     /// After which time to look again even if nothing changes; none: only when something changes.
     pub requeue: Option<Duration>,
-}
-
-/// One write. `apply` is one `match` over this, without decisions.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub enum Action {
-    /// Ask the API server whether it would accept this DaemonSet (server-side apply as dry run).
-    CheckDaemonSet(Box<DaemonSet>),
-    /// Ask the API server whether it would accept this Job (create as dry run).
-    CheckJob(Box<Job>),
-    /// Create a `ControllerRevision`.
-    CreateRevision(Box<ControllerRevision>),
-    /// Give an existing `ControllerRevision` the highest number: its content is wanted again.
-    RenumberRevision {
-        /// Its name.
-        name: String,
-        /// Its UID, as precondition.
-        uid: String,
-        /// The new number.
-        number: i64,
-    },
-    /// Delete a `ControllerRevision` beyond the history limit.
-    DeleteRevision {
-        /// Its name.
-        name: String,
-        /// Its UID, as precondition.
-        uid: String,
-    },
-    /// Server-side apply of the DaemonSet of a wave.
-    ApplyDaemonSet(Box<DaemonSet>),
-    /// Delete a DaemonSet and leave its pods running: they are handed over to DaemonSets of another division of the fleet.
-    OrphanDaemonSet {
-        /// Its name.
-        name: String,
-        /// Its UID, as precondition.
-        uid: String,
-    },
-    /// Give an orphaned daemon pod to another wave, whose DaemonSet will adopt it.
-    MovePod {
-        /// Its name.
-        name: String,
-        /// Its UID, as precondition.
-        uid: String,
-        /// Its node.
-        node: String,
-        /// The wave.
-        wave: String,
-    },
-    /// Lift the scheduling gate of a daemon pod: what it depends on is well on its node.
-    UngatePod {
-        /// Its name.
-        name: String,
-        /// Its UID, as precondition.
-        uid: String,
-        /// Its node.
-        node: String,
-    },
-    /// Delete a pod, so that the DaemonSet controller starts its replacement.
-    DeletePod {
-        /// Its name.
-        name: String,
-        /// Its UID, as precondition.
-        uid: String,
-        /// Its resource version, as precondition.
-        resource_version: String,
-        /// Its node.
-        node: String,
-    },
-    /// Create a Job under its deterministic name. That it exists already and is ours is success.
-    CreateJob(Box<Job>),
-    /// Delete a Job that is not to run any more, and its pod.
-    DeleteJob {
-        /// Its name.
-        name: String,
-        /// Its UID, as precondition.
-        uid: String,
-        /// Its node.
-        node: String,
-    },
-    /// Write the result of a task into the node's ledger.
-    RecordResult {
-        /// The node.
-        node: String,
-        /// The entry; it replaces an older one of the same task.
-        entry: Box<LedgerEntry>,
-    },
-    /// Publish an event on the task.
-    Publish(Note),
-}
-
-/// An event to publish.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Note {
-    /// Normal or Warning.
-    pub warning: bool,
-    /// The reason.
-    pub reason: Reason,
-    /// The text, at most 1024 characters.
-    pub note: String,
-    /// The node it is about.
-    pub node: Option<String>,
 }
 
 /// What one mode decides: its writes, what it counted, and where the task stands.
@@ -402,11 +303,13 @@ fn block(
     ))
 }
 
-/// What one pass over an invalid task reports. It writes nothing: the last good children stay as they are.
+/// What one pass over an invalid task reports. Of `results` it keeps the record; it writes nothing else: the last good children
+/// stay as they are.
 pub fn invalid(
     generation: i64,
     previous: &WindowsHostTaskStatus,
     problems: &[Problem],
+    results: Vec<Action>,
     now: Timestamp,
 ) -> Plan {
     let status = status::invalid(generation, previous, problems, now);
@@ -414,50 +317,16 @@ pub fn invalid(
         afresh: false,
         failed_by: Reason::FailureThresholdExceeded,
     };
-    let actions = event::transitions(previous, &status, &Tally::default(), turn);
+    let mut actions = results;
+    actions.extend(event::transitions(
+        previous,
+        &status,
+        &Tally::default(),
+        turn,
+    ));
     Plan {
         actions,
         status,
         requeue: None,
-    }
-}
-
-impl Action {
-    /// Whether it sets a node or the template in motion.
-    fn is_start(&self) -> bool {
-        match self {
-            Self::ApplyDaemonSet(_) | Self::DeletePod { .. } | Self::CreateJob(_) => true,
-            Self::CheckDaemonSet(_)
-            | Self::CheckJob(_)
-            | Self::CreateRevision(_)
-            | Self::RenumberRevision { .. }
-            | Self::DeleteRevision { .. }
-            | Self::DeleteJob { .. }
-            | Self::RecordResult { .. }
-            | Self::OrphanDaemonSet { .. }
-            | Self::MovePod { .. }
-            | Self::UngatePod { .. }
-            | Self::Publish(_) => false,
-        }
-    }
-
-    /// Whether the API server, or an admission policy in it, may refuse it for what the task asks for.
-    fn is_child_write(&self) -> bool {
-        match self {
-            Self::CheckDaemonSet(_)
-            | Self::CheckJob(_)
-            | Self::ApplyDaemonSet(_)
-            | Self::OrphanDaemonSet { .. }
-            | Self::MovePod { .. }
-            | Self::UngatePod { .. }
-            | Self::DeletePod { .. }
-            | Self::CreateJob(_)
-            | Self::DeleteJob { .. } => true,
-            Self::CreateRevision(_)
-            | Self::RenumberRevision { .. }
-            | Self::DeleteRevision { .. }
-            | Self::RecordResult { .. }
-            | Self::Publish(_) => false,
-        }
     }
 }

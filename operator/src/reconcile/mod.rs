@@ -24,7 +24,7 @@ use crate::error::{Cause, Error, Retry, chain};
 use crate::event::Events;
 use crate::index::{Index, Key};
 use crate::metrics::{CONTROLLER, Metrics, Passed};
-use crate::observe::{observe, settle};
+use crate::observe::{ended, observe, settle};
 use crate::plan::node::{NodeAction, plan_node};
 use crate::plan::{Action, Plan};
 use crate::queue::Outcome;
@@ -227,7 +227,11 @@ impl Reconciler {
             Ok(desired) => self.decide(&desired, &stored, now).await?, // reads
             Err(problems) => {
                 turn.is_not_needed();
-                plan::invalid(task.generation, &stored, &problems, now) // pure
+                let ended = ended(&self.client, &self.index, &input, &stored, now).await; // reads
+                let ended = ended.map_err(|e| Error::Observe(Box::new(e)))?;
+                let results = ended.map(|(task, seen)| plan::results(&task, &seen)); // pure
+                let results = results.unwrap_or_default();
+                plan::invalid(task.generation, &stored, &problems, results, now) // pure
             }
         };
         let mut pass = TaskPass {

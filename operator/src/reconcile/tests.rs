@@ -6,6 +6,7 @@ use crate::index::{Change, Expectation, Kind, Scope, Source, TaskSnapshot};
 use crate::plan::{Action, Note, Plan};
 use hosttask_crds::Reason;
 use hosttask_crds::label::{MACHINE, NODE};
+use hosttask_crds::node::LedgerState;
 use hosttask_crds::task::WindowsHostTaskStatus;
 use http::{Request, Response, StatusCode};
 use kube::client::Body;
@@ -175,6 +176,51 @@ async fn an_overdue_write_of_an_invalid_task_is_settled_too() {
     index.expect(&key("agent"), UID, deleted, Timestamp::UNIX_EPOCH);
     let _ = bench.reconciler.task(&key("agent")).await;
     assert_eq!(index.counts().expectations, 0);
+}
+
+#[tokio::test]
+async fn what_ended_is_recorded_while_the_task_is_invalid_by_the_codes_it_was_made_with() {
+    let revision = json!({
+        "metadata": {
+            "name": "agent-1", "namespace": "ops", "uid": "r-1", "resourceVersion": "3",
+            "labels": { "hosttask.dev/task-uid": UID },
+            "ownerReferences": [{ "kind": "WindowsHostTask", "name": "agent", "uid": UID, "controller": true }],
+        },
+        "revision": 1,
+        "data": { "mode": "RunOnce", "exitCodes": { "success": [0, 42] } },
+    });
+    let job = json!({
+        "metadata": {
+            "name": "agent-job", "namespace": "ops", "uid": "job-uid", "resourceVersion": "9",
+            "creationTimestamp": at(0).to_string(),
+            "labels": { "hosttask.dev/task-uid": UID, "hosttask.dev/revision": "agent-1", "hosttask.dev/attempt": "1" },
+            "annotations": { NODE: "win-1", MACHINE: "node-win-1/machine-win-1" },
+        },
+        "status": { "conditions": [{
+            "type": "Failed", "status": "True", "reason": "PodFailurePolicy", "lastTransitionTime": at(9).to_string(),
+            "message": "Container main for pod ops/agent-x failed with exit code 42 matching FailJob rule at index 0",
+        }] },
+    });
+    let bench = bench_with(&[], revision.clone());
+    let index = &bench.reconciler.index;
+    let mut invalid = task(UID, 2, &json!({ "mode": "RunOnce" }));
+    invalid["status"] = json!({ "updateRevision": "agent-1" });
+    for (kind, object) in [
+        (Kind::Task, invalid),
+        (Kind::Node, node("win-1", "True", at(0))),
+        (Kind::Revision, revision),
+        (Kind::Job, job),
+    ] {
+        index.apply(Change::Seen(decode(kind, &object), Source::Watch), at(0));
+    }
+    for _ in 0..3 {
+        let _ = bench.reconciler.task(&key("agent")).await;
+    }
+    let pending = index.node_observed("win-1").pending;
+    let recorded: Vec<_> = pending.iter().map(|it| (it.state, it.exit_code)).collect();
+    assert_eq!(recorded, [(LedgerState::Succeeded, Some(42))]);
+    let read = "/apis/apps/v1/namespaces/ops/controllerrevisions/agent-1";
+    assert_eq!(bench.sent(read).len(), 1, "only while it is not recorded");
 }
 
 #[tokio::test]

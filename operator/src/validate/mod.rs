@@ -14,6 +14,7 @@ mod placement;
 mod pod;
 mod probe;
 mod quantity;
+mod results;
 mod rollout;
 mod selector;
 mod template;
@@ -36,6 +37,7 @@ use crate::placement::compile;
 use decode::decode;
 use found::{Found, rules};
 pub use found::{Rule, Source};
+pub use results::for_results;
 
 rules! {
     REQUIRED: ApiServer, "spec.{mode,runAs,template}", "is required";

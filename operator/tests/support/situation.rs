@@ -34,6 +34,8 @@ pub(crate) struct Situation {
     pub(crate) now: Timestamp,
     /// Why a second look at the same facts need not give the same status.
     pub(crate) restless: Option<String>,
+    /// What is wrong with the spec, where it is invalid.
+    pub(crate) invalid: Option<String>,
     spec: Spec,
     previous: Option<Previous>,
     #[serde(default)]

@@ -1,3 +1,155 @@
-//! `probe`: a program for tests, which does what its arguments say.
+//! `probe`: a program for tests, which does what its arguments say; see `sys::fake::steps`.
 
-fn main() {}
+use std::collections::BTreeMap;
+use std::io::{self, Read, Write};
+use std::process::{Child, Command, ExitCode};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use std::{env, fs, process, thread};
+
+use hosttask_node_runtime::sys;
+use hosttask_node_runtime::sys::fake::steps::{Actor, run};
+
+fn main() -> ExitCode {
+    let mut actor = Real::default();
+    exit(run(&mut actor))
+}
+
+/// Ends with the whole 32-bit code where the system has that many bits.
+#[expect(clippy::exit, reason = "`ExitCode` has eight bits")]
+fn exit(code: u32) -> ! {
+    process::exit(code.cast_signed())
+}
+
+/// A real process.
+#[derive(Default)]
+struct Real {
+    children: BTreeMap<u32, Child>,
+    memory: Vec<Vec<u8>>,
+}
+
+impl Real {
+    /// The program itself, with other steps.
+    fn command(steps: &[String]) -> io::Result<Command> {
+        let mut command = Command::new(env::current_exe()?);
+        command.args(steps);
+        Ok(command)
+    }
+}
+
+impl Actor for Real {
+    fn print(&mut self, text: &[u8]) -> io::Result<()> {
+        let mut stream = io::stdout();
+        stream.write_all(text)?;
+        stream.flush()
+    }
+
+    fn complain(&mut self, text: &[u8]) -> io::Result<()> {
+        io::stderr().write_all(text)
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        io::stdin().read(buffer)
+    }
+
+    fn sleep(&mut self, time: Duration) -> io::Result<()> {
+        thread::sleep(time);
+        Ok(())
+    }
+
+    fn ignore(&mut self) -> io::Result<()> {
+        sys::on_interrupt(Arc::new(AtomicBool::new(false)))
+    }
+
+    fn on_interrupt(&mut self, code: u32, linger: Duration) -> io::Result<()> {
+        let flag = Arc::new(AtomicBool::new(false));
+        sys::on_interrupt(Arc::clone(&flag))?;
+        thread::spawn(move || {
+            while !flag.load(Ordering::Acquire) {
+                thread::sleep(Duration::from_millis(2));
+            }
+            thread::sleep(linger);
+            exit(code)
+        });
+        Ok(())
+    }
+
+    fn start(&mut self, steps: &[String], break_away: bool) -> io::Result<u32> {
+        let mut command = Self::command(steps)?;
+        if break_away {
+            sys::break_away(&mut command);
+        }
+        // Where leaving is forbidden, the child is started all the same, so that a test sees where it is.
+        let child = command
+            .spawn()
+            .or_else(|_| Self::command(steps).and_then(|mut command| command.spawn()))?;
+        let pid = child.id();
+        self.children.insert(pid, child);
+        Ok(pid)
+    }
+
+    fn wait(&mut self, pid: u32) -> io::Result<u32> {
+        let child = self.children.get_mut(&pid);
+        let status = child.ok_or(io::ErrorKind::NotFound)?.wait()?;
+        // A signal is no code: 255, which no test uses.
+        Ok(status.code().map_or(255, i32::cast_unsigned))
+    }
+
+    fn hold(&mut self, _name: &str, _steps: &[String]) -> io::Result<u32> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn allocate(&mut self, mib: u32) -> io::Result<()> {
+        let size = usize::try_from(u64::from(mib) << 20).map_err(io::Error::other)?;
+        let mut memory = Vec::new();
+        let reserved = memory.try_reserve_exact(size);
+        reserved.map_err(|error| io::Error::new(io::ErrorKind::OutOfMemory, error))?;
+        memory.resize(size, 1);
+        self.memory.push(memory);
+        Ok(())
+    }
+
+    fn burn(&mut self, time: Duration) -> io::Result<()> {
+        let start = Instant::now();
+        while start.elapsed() < time {
+            std::hint::spin_loop();
+        }
+        Ok(())
+    }
+
+    fn arguments(&self) -> Vec<String> {
+        env::args().collect()
+    }
+
+    fn environment(&self) -> String {
+        let variables: BTreeMap<_, _> = env::vars().collect();
+        serde_json::to_string(&variables).unwrap_or_default()
+    }
+
+    fn directory(&self) -> io::Result<String> {
+        Ok(env::current_dir()?.to_string_lossy().into_owned())
+    }
+
+    fn pid(&self) -> u32 {
+        process::id()
+    }
+
+    fn handles(&self) -> io::Result<Option<Vec<u32>>> {
+        let Ok(entries) = fs::read_dir("/proc/self/fd") else {
+            return Ok(None);
+        };
+        let mut numbers = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            // The one that reads the folder leads to the folder itself.
+            let target = fs::read_link(entry.path()).unwrap_or_default();
+            let number = entry.file_name().to_string_lossy().parse::<u32>();
+            if !target.starts_with("/proc") {
+                numbers.extend(number.ok());
+            }
+        }
+        numbers.sort_unstable();
+        Ok(Some(numbers))
+    }
+}

@@ -25,6 +25,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits::Limits;
 
+#[cfg(unix)]
+pub use linux::on_interrupt;
+#[cfg(unix)]
+use std::os::unix::fs::symlink;
+
 /// Something that runs programs in jobs.
 pub trait Host: fmt::Debug + Send + Sync {
     /// What it can do. MUST NOT change while the program runs.
@@ -501,4 +506,46 @@ pub enum Notice {
     },
     /// A process was refused for the number of those that run.
     ProcessLimit,
+}
+
+/// What an entry is, without following it; none where nothing is.
+fn entry(path: &Path) -> io::Result<Option<Entry>> {
+    let kind = match std::fs::symlink_metadata(path) {
+        Ok(metadata) => metadata.file_type(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        // A file stands where the path has a folder.
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    Ok(Some(if kind.is_symlink() {
+        Entry::Link
+    } else if kind.is_dir() {
+        Entry::Folder
+    } else {
+        Entry::File
+    }))
+}
+
+/// Makes a symbolic link.
+#[cfg(windows)]
+fn symlink(source: &Path, target: &Path) -> io::Result<()> {
+    if source.is_dir() {
+        return std::os::windows::fs::symlink_dir(source, target);
+    }
+    std::os::windows::fs::symlink_file(source, target)
+}
+
+/// Asks the system to start a program outside of the job of this one, where the job lets it: no job of this crate does.
+#[cfg(windows)]
+pub fn break_away(command: &mut std::process::Command) {
+    use std::os::windows::process::CommandExt as _;
+    const CREATE_BREAKAWAY_FROM_JOB: u32 = 0x0100_0000;
+    command.creation_flags(CREATE_BREAKAWAY_FROM_JOB);
+}
+
+/// Asks the system to start a program in a process group of its own, out of the reach of signals to ours.
+#[cfg(unix)]
+pub fn break_away(command: &mut std::process::Command) {
+    use std::os::unix::process::CommandExt as _;
+    command.process_group(0);
 }

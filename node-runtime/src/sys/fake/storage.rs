@@ -1,0 +1,96 @@
+//! The storage of the fake host: symbolic links on the disk, or a list only.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::faults::Operation;
+use super::state::Shared;
+use crate::sys::{Attachment, Entry, Means, Storage, entry, symlink};
+
+/// Makes links.
+#[derive(Debug, Clone)]
+pub(super) struct FakeStorage {
+    shared: Arc<Shared>,
+    means: Vec<Means>,
+    is_real: bool,
+}
+
+impl FakeStorage {
+    /// A storage that makes symbolic links.
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            means: vec![Means::Symlink],
+            is_real: true,
+        }
+    }
+
+    /// Changes the means it has. Links of the disk stand for those that are none.
+    pub(super) fn set_means(&mut self, means: Vec<Means>) {
+        self.means = means;
+    }
+
+    /// Nothing appears on the disk.
+    pub(super) fn record_only(&mut self) {
+        self.is_real = false;
+    }
+}
+
+impl Storage for FakeStorage {
+    fn means(&self) -> Vec<Means> {
+        self.means.clone()
+    }
+
+    fn attach(&self, means: Means, attachment: &Attachment<'_>) -> io::Result<()> {
+        self.shared.lock().faults.check(Operation::Attach)?;
+        let Attachment { source, target, .. } = *attachment;
+        let source_entry = entry(source)?.ok_or(io::ErrorKind::NotFound)?;
+        let can_files = matches!(means, Means::BindFilter | Means::BindMount | Means::Symlink);
+        let can_read_only = matches!(means, Means::BindFilter | Means::BindMount);
+        let is_possible = self.means.contains(&means)
+            && (can_files || source_entry == Entry::Folder)
+            && (can_read_only || !attachment.read_only);
+        if !is_possible {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        if self.entry(target)?.is_some() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        if self.is_real {
+            symlink(source, target)?;
+        }
+        let mut state = self.shared.lock();
+        state
+            .attached
+            .insert(target.to_owned(), (means, source.to_owned()));
+        Ok(())
+    }
+
+    fn detach(&self, _means: Means, target: &Path) -> io::Result<()> {
+        let mut state = self.shared.lock();
+        state.faults.check(Operation::Detach)?;
+        state.attached.remove(target);
+        drop(state);
+        if !self.is_real || entry(target)? != Some(Entry::Link) {
+            return Ok(());
+        }
+        // A link to a folder is removed as a folder on Windows, and as a file elsewhere.
+        fs::remove_file(target).or_else(|_| fs::remove_dir(target))
+    }
+
+    fn entry(&self, path: &Path) -> io::Result<Option<Entry>> {
+        if self.shared.lock().attached.contains_key(path) {
+            return Ok(Some(Entry::Link));
+        }
+        entry(path)
+    }
+
+    fn protect(&self, folder: &Path) -> io::Result<()> {
+        let mut state = self.shared.lock();
+        state.faults.check(Operation::Protect)?;
+        state.protected.push(folder.to_owned());
+        Ok(())
+    }
+}

@@ -1,12 +1,61 @@
 //! `launch`: from an OCI `config.json` to what is started, or to every problem with it. Pure.
+//!
+//! Two steps. [`plan`] reads the config when a container is created: it knows the host's places and features, but looks at
+//! nothing. [`resolve`] runs when a process is started: the root is in place by then, and it finds the program and the folder
+//! through two questions that the caller answers.
+//!
+//! What a config asks for and nobody can do is refused by the name of its field, never left out silently.
+
+mod problem;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use problem::{Problem, Problems};
+
+use crate::id::Id;
 use crate::limits::Limits;
-use crate::sys::{Console, User};
+use crate::sys::{Console, Features, Places, User};
+
+/// What a config is read for.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// The rules, and where things are.
+    pub places: &'a Places,
+    /// What the host can do.
+    pub features: &'a Features,
+    /// The container.
+    pub id: &'a Id,
+    /// The folder of the config.
+    pub bundle: &'a str,
+}
+
+/// What a process is started in.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// The rules, and where things are.
+    pub places: &'a Places,
+    /// Where the root appears, with a separator at its end.
+    pub root: &'a str,
+    /// What the system gives the user.
+    pub user_environment: &'a BTreeMap<String, String>,
+    /// Whether a file stands at a full path; links are followed.
+    pub is_file: &'a dyn Fn(&str) -> bool,
+    /// Whether a folder stands at a full path; links are followed.
+    pub is_folder: &'a dyn Fn(&str) -> bool,
+}
+
+/// Values of variables are left out.
+impl fmt::Debug for Surroundings<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Surroundings")
+            .field("places", &self.places)
+            .field("root", &self.root)
+            .finish_non_exhaustive()
+    }
+}
 
 /// What a container is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +68,8 @@ pub struct Plan {
     pub mounts: Vec<MountPlan>,
     /// Limits of the container's job.
     pub limits: Limits,
+    /// The user as the config spells it; empty where it names none. containerd sends the same spelling with every exec.
+    pub user_name: String,
     /// All annotations of the config.
     pub annotations: BTreeMap<String, String>,
 }
@@ -30,8 +81,12 @@ pub struct ProcessPlan {
     pub user: User,
     /// What is run.
     pub command: Command,
-    /// The folder it starts in as the config has it, with variables; empty: the root.
+    /// The folder it starts in as the config has it, with variables; empty: the root. One that does not exist is made, but
+    /// only below the root.
     pub directory: String,
+    /// Where programs of the config expect the root, with a separator at its end: `C:\hpc\`. Where the root appears elsewhere,
+    /// the program, the folder and `PATH` are led there.
+    pub expected_root: String,
     /// The config's own variables, over those of the user.
     pub environment: BTreeMap<String, String>,
     /// Its pseudo console.
@@ -49,6 +104,16 @@ pub enum Command {
     Arguments(Vec<String>),
     /// A line that is passed on as it is; its first word, as Windows splits it, names the program.
     Line(String),
+}
+
+/// The text is left out: arguments are secret.
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Arguments(arguments) => write!(f, "Arguments({} of them)", arguments.len()),
+            Self::Line(_) => f.write_str("Line(…)"),
+        }
+    }
 }
 
 /// What is secret, arguments and values of variables, is left out: this ends up in logs.

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use crate::limits::Limits;
 
 #[cfg(unix)]
-pub use linux::on_interrupt;
+pub use linux::{on_interrupt, pipe};
 #[cfg(unix)]
 use std::os::unix::fs::symlink;
 

@@ -1,5 +1,7 @@
 //! Linux: processes in process groups. For tests and demonstrations only.
 
+pub mod pipe;
+
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

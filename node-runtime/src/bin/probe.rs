@@ -1,6 +1,6 @@
 //! `probe`: a program for tests, which does what its arguments say; see `sys::fake::steps`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
 use std::process::{Child, Command, ExitCode};
 use std::sync::Arc;
@@ -8,10 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use std::{env, fs, process, thread};
 
-use hosttask_node_runtime::sys;
 use hosttask_node_runtime::sys::fake::steps::{Actor, run};
+use hosttask_node_runtime::sys::{self, Job, Launch, Streams, User};
 
 fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    if let Some(code) = sys::helper_main(&arguments) {
+        exit(code.cast_unsigned());
+    }
     let mut actor = Real::default();
     exit(run(&mut actor))
 }
@@ -27,6 +31,7 @@ fn exit(code: u32) -> ! {
 struct Real {
     children: BTreeMap<u32, Child>,
     memory: Vec<Vec<u8>>,
+    jobs: Vec<Arc<dyn Job>>,
 }
 
 impl Real {
@@ -96,8 +101,25 @@ impl Actor for Real {
         Ok(status.code().map_or(255, i32::cast_unsigned))
     }
 
-    fn hold(&mut self, _name: &str, _steps: &[String]) -> io::Result<u32> {
-        Err(io::ErrorKind::Unsupported.into())
+    fn hold(&mut self, name: &str, steps: &[String]) -> io::Result<u32> {
+        let host = sys::native()?;
+        let identity = host.log_on(&User::Inherit, name)?;
+        let program = env::current_exe()?.to_string_lossy().into_owned();
+        let launch = Launch {
+            arguments: [program.clone()].iter().chain(steps).cloned().collect(),
+            // No step has a blank or a quote in it.
+            command_line: format!("\"{program}\" {}", steps.join(" ")),
+            program,
+            directory: self.directory()?,
+            environment: env::vars().collect(),
+            console: None,
+            suspended: false,
+            drop_privileges: BTreeSet::new(),
+        };
+        let job = host.create_job(name)?;
+        let process = job.spawn(&launch, Streams::default(), identity.as_ref())?;
+        self.jobs.push(job);
+        Ok(process.id().pid)
     }
 
     fn allocate(&mut self, mib: u32) -> io::Result<()> {

@@ -11,6 +11,10 @@ mod linux;
 #[cfg(windows)]
 mod windows;
 
+#[cfg_attr(unix, path = "linux/tree.rs")]
+#[cfg_attr(windows, path = "windows/tree.rs")]
+pub mod tree;
+
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -26,7 +30,7 @@ use serde::{Deserialize, Serialize};
 use crate::limits::Limits;
 
 #[cfg(unix)]
-pub use linux::{on_interrupt, pipe};
+pub use linux::{helper_main, on_interrupt, pipe};
 #[cfg(unix)]
 use std::os::unix::fs::symlink;
 
@@ -414,7 +418,7 @@ pub struct ProcessId {
 }
 
 /// What a job used.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Usage {
     /// Processor time in user mode, in nanoseconds.
@@ -443,7 +447,7 @@ pub struct Usage {
 }
 
 /// Input and output of a job.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct IoUsage {
     /// Read operations.
@@ -457,7 +461,7 @@ pub struct IoUsage {
 }
 
 /// A process of a job.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ProcessInfo {
     /// Its number.
@@ -481,7 +485,7 @@ pub struct ProcessInfo {
 }
 
 /// Something that happened in a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "kind")]
 pub enum Notice {
     /// A process was started.
@@ -506,6 +510,15 @@ pub enum Notice {
     },
     /// A process was refused for the number of those that run.
     ProcessLimit,
+}
+
+/// The backend of the system this program was built for.
+///
+/// # Errors
+/// What the system said where it lacks something no container can do without.
+#[cfg(unix)]
+pub fn native() -> io::Result<Arc<dyn Host>> {
+    Ok(Arc::new(linux::LinuxHost::open()?))
 }
 
 /// What an entry is, without following it; none where nothing is.
@@ -548,4 +561,13 @@ pub fn break_away(command: &mut std::process::Command) {
 pub fn break_away(command: &mut std::process::Command) {
     use std::os::unix::process::CommandExt as _;
     command.process_group(0);
+}
+
+/// What an image says about a file. Each system takes what it knows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Attributes {
+    /// The permission bits of POSIX.
+    pub mode: u32,
+    /// The attributes of Windows, such as hidden.
+    pub windows: u32,
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::faults::Operation;
@@ -64,14 +64,14 @@ impl Storage for FakeStorage {
         let mut state = self.shared.lock();
         state
             .attached
-            .insert(target.to_owned(), (means, source.to_owned()));
+            .insert(key(target), (means, source.to_owned()));
         Ok(())
     }
 
     fn detach(&self, _means: Means, target: &Path) -> io::Result<()> {
         let mut state = self.shared.lock();
         state.faults.check(Operation::Detach)?;
-        state.attached.remove(target);
+        state.attached.remove(&key(target));
         drop(state);
         if !self.is_real || entry(target)? != Some(Entry::Link) {
             return Ok(());
@@ -81,7 +81,7 @@ impl Storage for FakeStorage {
     }
 
     fn entry(&self, path: &Path) -> io::Result<Option<Entry>> {
-        if self.shared.lock().attached.contains_key(path) {
+        if self.shared.lock().attached.contains_key(&key(path)) {
             return Ok(Some(Entry::Link));
         }
         entry(path)
@@ -92,5 +92,14 @@ impl Storage for FakeStorage {
         state.faults.check(Operation::Protect)?;
         state.protected.push(folder.to_owned());
         Ok(())
+    }
+}
+
+/// One path for one place: a held folder is reached by another path each time.
+fn key(path: &Path) -> PathBuf {
+    let parent = path.parent().and_then(|parent| fs::canonicalize(parent).ok());
+    match (parent, path.file_name()) {
+        (Some(parent), Some(name)) => parent.join(name),
+        _ => path.to_owned(),
     }
 }

@@ -1,0 +1,131 @@
+//! Sockets that only the same user reaches.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::sys::{Connection, Listener};
+
+/// Serves a socket, whose lock it holds.
+#[derive(Debug)]
+pub(super) struct LinuxListener {
+    listener: UnixListener,
+    path: PathBuf,
+    _lock: File,
+}
+
+/// A short path to a socket, whose own path may be longer than an address of one can be.
+struct Short(PathBuf, File);
+
+impl Short {
+    fn new(path: &Path) -> io::Result<Self> {
+        let (folder, name) = path
+            .parent()
+            .zip(path.file_name())
+            .ok_or(io::ErrorKind::InvalidInput)?;
+        let folder = File::open(folder)?;
+        let short = Path::new("/proc/self/fd")
+            .join(folder.as_raw_fd().to_string())
+            .join(name);
+        Ok(Self(short, folder))
+    }
+}
+
+/// Serves a path.
+pub(super) fn listen(address: &str) -> io::Result<LinuxListener> {
+    let path = PathBuf::from(address);
+    let Short(short, _folder) = Short::new(&path)?;
+    let lock = path.with_added_extension("lock");
+    let lock = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(lock)?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::AlreadyExists.into()),
+        Err(TryLockError::Error(error)) => return Err(error),
+    }
+    // Nobody has the lock, so nobody serves what a crash left behind.
+    let _ = fs::remove_file(&path);
+    let listener = UnixListener::bind(&short)?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+    Ok(LinuxListener {
+        listener,
+        path,
+        _lock: lock,
+    })
+}
+
+/// Connects to a path.
+pub(super) fn connect(address: &str) -> io::Result<Box<dyn Connection>> {
+    let Short(short, _folder) = Short::new(Path::new(address))?;
+    match UnixStream::connect(short) {
+        Ok(stream) => Ok(Box::new(LinuxConnection(stream))),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            Err(io::ErrorKind::NotFound.into())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+impl Listener for LinuxListener {
+    fn accept(&mut self, timeout: Duration) -> io::Result<Option<Box<dyn Connection>>> {
+        let mut ends = [PollFd::new(&self.listener, PollFlags::IN)];
+        if poll(&mut ends, Timespec::try_from(timeout).ok().as_ref())? == 0 {
+            return Ok(None);
+        }
+        let (stream, _) = self.listener.accept()?;
+        Ok(Some(Box::new(LinuxConnection(stream))))
+    }
+}
+
+impl Drop for LinuxListener {
+    fn drop(&mut self) {
+        // The lock stays: two that make and remove it at once could both have one.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// A connection.
+#[derive(Debug)]
+struct LinuxConnection(UnixStream);
+
+/// What took too long, by its own name.
+fn timed_out(error: io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::WouldBlock {
+        return io::ErrorKind::TimedOut.into();
+    }
+    error
+}
+
+impl Connection for LinuxConnection {
+    fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        // None at all is refused by the system.
+        let timeout = timeout.map(|it| it.max(Duration::from_millis(1)));
+        self.0.set_read_timeout(timeout)?;
+        self.0.set_write_timeout(timeout)
+    }
+}
+
+impl Read for LinuxConnection {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer).map_err(timed_out)
+    }
+}
+
+impl Write for LinuxConnection {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes).map_err(timed_out)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

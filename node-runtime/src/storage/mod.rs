@@ -1,6 +1,16 @@
 //! `storage`: the root of a container and its mounts, placed and undone.
 
+mod archive;
+mod error;
+mod path;
+mod tree;
+mod unpack;
+
 use serde::{Deserialize, Serialize};
+
+pub use error::{EntryFault, Error, MountFault, Tried};
+pub use path::Unfit;
+pub use unpack::{Bounds, Progress, Summary, unpack, unpack_within};
 
 use crate::sys::Means;
 

@@ -31,6 +31,8 @@ use crate::limits::Limits;
 
 #[cfg(unix)]
 pub use linux::{helper_main, on_interrupt, pipe};
+#[cfg(windows)]
+pub use windows::{access_of, helper_main, live_handles, on_interrupt, pipe, spawn_retries};
 #[cfg(unix)]
 use std::os::unix::fs::symlink;
 
@@ -519,6 +521,15 @@ pub enum Notice {
 #[cfg(unix)]
 pub fn native() -> io::Result<Arc<dyn Host>> {
     Ok(Arc::new(linux::LinuxHost::open()?))
+}
+
+/// The backend of the system this program was built for.
+///
+/// # Errors
+/// What the system said where it lacks something no container can do without.
+#[cfg(windows)]
+pub fn native() -> io::Result<Arc<dyn Host>> {
+    Ok(Arc::new(windows::WindowsHost::open()?))
 }
 
 /// What an entry is, without following it; none where nothing is.

@@ -97,7 +97,9 @@ impl Storage for FakeStorage {
 
 /// One path for one place: a held folder is reached by another path each time.
 fn key(path: &Path) -> PathBuf {
-    let parent = path.parent().and_then(|parent| fs::canonicalize(parent).ok());
+    let parent = path
+        .parent()
+        .and_then(|parent| fs::canonicalize(parent).ok());
     match (parent, path.file_name()) {
         (Some(parent), Some(name)) => parent.join(name),
         _ => path.to_owned(),

@@ -106,6 +106,29 @@ pub struct NetworkRate {
 }
 
 impl Limits {
+    /// These limits where `new` leaves something out, and those of `new` otherwise. A limit can be changed so, not lifted.
+    #[must_use]
+    pub fn updated_by(&self, new: &Self) -> Self {
+        let affinity = match new.affinity.is_empty() {
+            true => &self.affinity,
+            false => &new.affinity,
+        };
+        let ui = match new.ui.is_empty() {
+            true => &self.ui,
+            false => &new.ui,
+        };
+        Self {
+            job_memory_bytes: new.job_memory_bytes.or(self.job_memory_bytes),
+            process_memory_bytes: new.process_memory_bytes.or(self.process_memory_bytes),
+            cpu: new.cpu.or(self.cpu),
+            affinity: affinity.clone(),
+            active_processes: new.active_processes.or(self.active_processes),
+            priority: new.priority.or(self.priority),
+            ui: ui.clone(),
+            network: new.network.or(self.network),
+        }
+    }
+
     /// The kinds that are set.
     pub fn kinds(&self) -> BTreeSet<LimitKind> {
         let cpu = match self.cpu {
@@ -127,5 +150,69 @@ impl Limits {
         ];
         let set = set.into_iter().filter(|(is_set, _)| *is_set);
         set.map(|(_, kind)| kind).chain(cpu).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One limit of every kind.
+    fn all() -> Limits {
+        Limits {
+            job_memory_bytes: Some(1 << 30),
+            process_memory_bytes: Some(1 << 20),
+            cpu: Some(Cpu::Cap(5_000)),
+            affinity: vec![GroupAffinity { group: 0, mask: 1 }],
+            active_processes: Some(10),
+            priority: Some(Priority::High),
+            ui: BTreeSet::from([UiRestriction::Desktop]),
+            network: Some(NetworkRate {
+                bytes_per_second: Some(1),
+                dscp: None,
+            }),
+        }
+    }
+
+    #[test]
+    fn every_limit_is_of_a_kind() {
+        assert_eq!(all().kinds().len(), 8);
+        assert_eq!(Limits::default().kinds(), BTreeSet::new());
+        let weight = Limits {
+            cpu: Some(Cpu::Weight(9)),
+            ..Limits::default()
+        };
+        assert_eq!(weight.kinds(), BTreeSet::from([LimitKind::CpuWeight]));
+    }
+
+    #[test]
+    fn an_update_changes_what_it_names_and_keeps_the_rest() {
+        let new = Limits {
+            cpu: Some(Cpu::Weight(1)),
+            active_processes: Some(20),
+            ..Limits::default()
+        };
+        let updated = all().updated_by(&new);
+        let expected = Limits {
+            cpu: new.cpu,
+            active_processes: new.active_processes,
+            ..all()
+        };
+        assert_eq!(updated, expected);
+        assert_eq!(Limits::default().updated_by(&all()), all());
+        assert_eq!(all().updated_by(&Limits::default()), all());
+    }
+
+    #[test]
+    fn limits_are_the_same_after_a_way_through_json() {
+        for limits in [all(), Limits::default()] {
+            let json = serde_json::to_string(&limits).unwrap();
+            assert_eq!(
+                serde_json::from_str::<Limits>(&json).unwrap(),
+                limits,
+                "{json}"
+            );
+        }
+        assert!(serde_json::from_str::<Limits>(r#"{"jobMemory":1}"#).is_err());
     }
 }

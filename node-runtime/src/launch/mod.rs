@@ -6,14 +6,37 @@
 //!
 //! What a config asks for and nobody can do is refused by the name of its field, never left out silently.
 
+mod annotation;
+mod batch;
+pub mod command_line;
+mod directory;
+mod document;
+mod environment;
+mod executable;
+mod field;
+mod limits;
+mod mount;
+pub mod path;
+mod privilege;
 mod problem;
+mod process;
+mod resolve;
+mod root;
+mod spec;
+mod user;
+mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use command_line::{quote, split};
+pub use document::LARGEST;
+pub use limits::update;
 pub use problem::{Problem, Problems};
+pub use resolve::{ResolveError, resolve};
+pub use spec::{exec, plan};
 
 use crate::id::Id;
 use crate::limits::Limits;

@@ -12,8 +12,7 @@ use hosttask_node_runtime::sys::fake::steps::{Actor, run};
 use hosttask_node_runtime::sys::{self, Job, Launch, Streams, User};
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = env::args().skip(1).collect();
-    if let Some(code) = sys::helper_main(&arguments) {
+    if let Some(code) = sys::helper_main(env::args_os().skip(1)) {
         exit(code.cast_unsigned());
     }
     let mut actor = Real::default();
@@ -32,6 +31,7 @@ struct Real {
     children: BTreeMap<u32, Child>,
     memory: Vec<Vec<u8>>,
     jobs: Vec<Arc<dyn Job>>,
+    files: Vec<fs::File>,
 }
 
 impl Real {
@@ -130,6 +130,10 @@ impl Actor for Real {
         memory.resize(size, 1);
         self.memory.push(memory);
         Ok(())
+    }
+
+    fn keep(&mut self, file: fs::File) {
+        self.files.push(file);
     }
 
     fn burn(&mut self, time: Duration) -> io::Result<()> {

@@ -1,7 +1,7 @@
 //! `sys`: what the runtime asks of an operating system, as small traits, and the backend of the system it was built for.
 //!
 //! Nothing above this module knows which system it runs on. A backend decides nothing: it does what it is told and says what
-//! it saw. The contract of each trait stands in its MUST sentences, and `tests/contract.rs` runs the same suite on every
+//! it saw. The contract of each trait stands in its MUST sentences, and `tests/contract` runs the same suite on every
 //! backend: [`fake`] (in memory, everywhere), Windows (job objects, under Wine), and Linux (process groups; for tests and
 //! demonstrations only).
 

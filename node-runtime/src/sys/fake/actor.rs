@@ -1,5 +1,6 @@
 //! `probe` as a program of the fake host.
 
+use std::fs::File;
 use std::io;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use crate::sys::ProcessId;
 /// Does the steps in a process of the fake.
 pub(super) struct FakeActor<'a> {
     pub(super) process: &'a FakeProcess,
+    pub(super) files: Vec<File>,
 }
 
 impl Actor for FakeActor<'_> {
@@ -55,6 +57,10 @@ impl Actor for FakeActor<'_> {
 
     fn allocate(&mut self, mib: u32) -> io::Result<()> {
         self.process.allocate(u64::from(mib) << 20)
+    }
+
+    fn keep(&mut self, file: File) {
+        self.files.push(file);
     }
 
     fn burn(&mut self, time: Duration) -> io::Result<()> {

@@ -239,7 +239,10 @@ fn find(state: &State, path: &str) -> io::Result<Program> {
     }
     match stem {
         "probe" => Ok(Arc::new(|process| {
-            steps::run(&mut actor::FakeActor { process })
+            steps::run(&mut actor::FakeActor {
+                process,
+                files: Vec::new(),
+            })
         })),
         _ if Path::new(path).exists() => Err(io::ErrorKind::InvalidInput.into()),
         _ => Err(io::ErrorKind::NotFound.into()),

@@ -66,6 +66,8 @@ pub enum Step {
     Ready(String),
     /// `await FILE`: waits until a file exists.
     Await(String),
+    /// `lock FILE`: makes a file and locks it until the process has ended.
+    Lock(String),
     /// `write FILE TEXT`: writes a file.
     Write(String, String),
     /// `show FILE`: prints a file.
@@ -94,6 +96,8 @@ pub trait Actor {
     fn hold(&mut self, name: &str, steps: &[String]) -> io::Result<u32>;
     /// Keeps memory.
     fn allocate(&mut self, mib: u32) -> io::Result<()>;
+    /// Keeps a file open.
+    fn keep(&mut self, file: fs::File);
     /// Uses the processor.
     fn burn(&mut self, time: Duration) -> io::Result<()>;
     /// All arguments, the name of the program first.
@@ -195,6 +199,11 @@ fn perform(actor: &mut dyn Actor, step: &Step, linger: &mut Duration) -> io::Res
             while !Path::new(file).exists() {
                 actor.sleep(Duration::from_millis(2))?;
             }
+        }
+        Step::Lock(file) => {
+            let file = fs::File::create(file)?;
+            file.lock()?;
+            actor.keep(file);
         }
         Step::Write(file, text) => fs::write(file, text)?,
         Step::Show(file) => actor.print(&fs::read(file)?)?,
@@ -310,6 +319,7 @@ impl<'a> Reader<'a> {
             "handles" => Step::Handles,
             "ready" => Step::Ready(self.text(word)?),
             "await" => Step::Await(self.text(word)?),
+            "lock" => Step::Lock(self.text(word)?),
             "write" => Step::Write(self.text(word)?, self.text(word)?),
             "show" => Step::Show(self.text(word)?),
             other => return Err(format!("there is no step {other:?}")),

@@ -90,6 +90,9 @@ impl Storage for FakeStorage {
     fn protect(&self, folder: &Path) -> io::Result<()> {
         let mut state = self.shared.lock();
         state.faults.check(Operation::Protect)?;
+        if self.is_real && entry(folder)? != Some(Entry::Folder) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
         state.protected.push(folder.to_owned());
         Ok(())
     }

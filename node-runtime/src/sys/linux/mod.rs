@@ -17,6 +17,7 @@ mod storage;
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::env;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::process::CommandExt as _;
@@ -38,7 +39,7 @@ use super::{
 };
 
 /// The programs that do the duty of a holder: they call [`helper_main`] first.
-const HELPERS: [&str; 2] = ["hosttask-node", "probe"];
+const HELPERS: [&str; 2] = ["probe", "hosttask-node"];
 
 /// The host.
 #[derive(Debug)]
@@ -77,9 +78,10 @@ fn helper() -> io::Result<PathBuf> {
     found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, text))
 }
 
-/// Does the duty of a helper process if the arguments, the name of the program left out, ask for it. Returns the exit code.
-pub fn helper_main(arguments: &[String]) -> Option<i32> {
-    holder::main(arguments)
+/// Runs this process as a helper where its arguments, the name of the program left out, say so, and returns its exit code.
+pub fn helper_main(arguments: impl IntoIterator<Item = OsString>) -> Option<i32> {
+    let arguments = arguments.into_iter().map(OsString::into_string);
+    holder::main(&arguments.collect::<Result<Vec<_>, _>>().ok()?)
 }
 
 /// Sets a flag when this process is asked to end, which then no longer ends it.

@@ -1,0 +1,150 @@
+//! Connections between processes.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::time::{Duration, Instant};
+
+use hosttask_node_runtime::sys::{Connection, Listener};
+
+use crate::bench::{Bench, LONG, SHORT, kind, until};
+
+/// An address that nobody serves.
+fn address(bench: &Bench) -> String {
+    let name = bench.name();
+    if bench.is_windows() {
+        format!(r"\\.\pipe\{name}")
+    } else {
+        bench.path(&name)
+    }
+}
+
+/// A client and its server.
+fn pair(bench: &Bench, listener: &mut dyn Listener, at: &str) -> [Box<dyn Connection>; 2] {
+    let client = bench.host.connect(at, LONG).unwrap();
+    let server = listener.accept(LONG).unwrap().unwrap();
+    let mut ends = [client, server];
+    for end in &mut ends {
+        end.set_timeout(Some(LONG)).unwrap();
+    }
+    ends
+}
+
+pub(crate) fn what_is_sent_arrives_both_ways(bench: &Bench) {
+    let at = address(bench);
+    let mut listener = bench.host.listen(&at).unwrap();
+    let [mut client, mut server] = pair(bench, listener.as_mut(), &at);
+    for text in ["hello", "and again"] {
+        let mut buffer = vec![0; text.len()];
+        client.write_all(text.as_bytes()).unwrap();
+        client.flush().unwrap();
+        server.read_exact(&mut buffer).unwrap();
+        assert_eq!(buffer, text.as_bytes());
+        server.write_all(&buffer).unwrap();
+        client.read_exact(&mut buffer).unwrap();
+        assert_eq!(buffer, text.as_bytes());
+    }
+}
+
+pub(crate) fn a_connection_ends_when_the_other_side_closes_it(bench: &Bench) {
+    let at = address(bench);
+    let mut listener = bench.host.listen(&at).unwrap();
+    for server_closes in [true, false] {
+        let [client, server] = pair(bench, listener.as_mut(), &at);
+        let (mut writer, mut reader) = if server_closes {
+            (server, client)
+        } else {
+            (client, server)
+        };
+        writer.write_all(b"last words").unwrap();
+        drop(writer);
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "last words");
+        assert_eq!(reader.read(&mut [0; 8]).unwrap(), 0);
+    }
+}
+
+pub(crate) fn a_read_ends_with_its_time(bench: &Bench) {
+    let at = address(bench);
+    let mut listener = bench.host.listen(&at).unwrap();
+    let [mut client, mut server] = pair(bench, listener.as_mut(), &at);
+    for end in [&mut client, &mut server] {
+        end.set_timeout(Some(SHORT)).unwrap();
+        let start = Instant::now();
+        assert_eq!(kind(end.read(&mut [0; 8])), ErrorKind::TimedOut);
+        assert!(start.elapsed() < LONG);
+    }
+    // It can be used on.
+    client.write_all(b"late").unwrap();
+    let mut buffer = [0; 4];
+    server.set_timeout(Some(LONG)).unwrap();
+    server.read_exact(&mut buffer).unwrap();
+    assert_eq!(&buffer, b"late");
+}
+
+pub(crate) fn a_second_server_is_refused(bench: &Bench) {
+    let at = address(bench);
+    let listener = bench.host.listen(&at).unwrap();
+    if bench.is_wine() {
+        drop(listener);
+        return bench.not_run(
+            "a second server of one address",
+            "Wine lets it share the first one's",
+        );
+    }
+    assert_eq!(kind(bench.host.listen(&at)), ErrorKind::AlreadyExists);
+    assert!(
+        bench.host.connect(&at, LONG).is_ok(),
+        "the first one is gone"
+    );
+    drop(listener);
+    until("it can be served again", || bench.host.listen(&at).is_ok());
+}
+
+pub(crate) fn nobody_serves_what_was_never_served_or_is_closed(bench: &Bench) {
+    let at = address(bench);
+    let start = Instant::now();
+    assert_eq!(kind(bench.host.connect(&at, LONG)), ErrorKind::NotFound);
+    assert!(
+        start.elapsed() < LONG,
+        "it waited for a server that is not there"
+    );
+    drop(bench.host.listen(&at).unwrap());
+    assert_eq!(kind(bench.host.connect(&at, SHORT)), ErrorKind::NotFound);
+}
+
+pub(crate) fn waiting_for_a_client_ends_with_its_time(bench: &Bench) {
+    let at = address(bench);
+    let mut listener = bench.host.listen(&at).unwrap();
+    assert!(listener.accept(Duration::ZERO).unwrap().is_none());
+    assert!(listener.accept(SHORT).unwrap().is_none());
+    let [mut client, mut server] = pair(bench, listener.as_mut(), &at);
+    client.write_all(b"x").unwrap();
+    server.read_exact(&mut [0]).unwrap();
+}
+
+pub(crate) fn many_clients_are_served_one_after_the_other(bench: &Bench) {
+    let at = address(bench);
+    let mut listener = bench.host.listen(&at).unwrap();
+    std::thread::scope(|scope| {
+        for number in 0..8_u8 {
+            let at = &at;
+            scope.spawn(move || {
+                let mut client = bench.host.connect(at, LONG).unwrap();
+                client.set_timeout(Some(LONG)).unwrap();
+                client.write_all(&[number]).unwrap();
+                let mut answer = [0];
+                client.read_exact(&mut answer).unwrap();
+                assert_eq!(answer, [number + 100]);
+            });
+        }
+        for _ in 0..8 {
+            let mut server = listener.accept(LONG).unwrap().unwrap();
+            server.set_timeout(Some(LONG)).unwrap();
+            let mut question = [0];
+            server.read_exact(&mut question).unwrap();
+            server.write_all(&[question[0] + 100]).unwrap();
+            // The client closes when it has read, so nothing is lost.
+            assert_eq!(server.read(&mut question).unwrap(), 0);
+        }
+    });
+}

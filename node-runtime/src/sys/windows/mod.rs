@@ -1,1 +1,58 @@
 //! Windows: job objects. The only unsafe code of the project.
+//!
+//! ```text
+//!   host ── job ── spawn ── attributes            handle   who owns a handle, what is an error
+//!    │       ├── job_info: limits, usage          library  what not every Windows has
+//!    │       ├── process_list, suspend            abi      what windows-sys lacks
+//!    │       ├── completion_port ── notices
+//!    │       └── interrupt ── helper              token ── logon ── account ── profile
+//!    ├── server, pipe ── overlapped, named_pipe
+//!    └── storage ── reparse, volume, folder, bind
+//! ```
+
+mod abi;
+mod account;
+mod attributes;
+mod bind;
+mod boot;
+mod completion_port;
+mod deadline;
+mod environment;
+mod features;
+mod folder;
+mod handle;
+mod helper;
+mod host;
+mod interrupt;
+mod job;
+mod job_info;
+mod library;
+mod limits;
+mod logon;
+mod named_pipe;
+mod native;
+mod notices;
+mod overlapped;
+pub mod pipe;
+mod process;
+mod process_list;
+mod processors;
+mod profile;
+mod pseudo_console;
+mod reparse;
+mod security;
+mod server;
+mod spawn;
+mod storage;
+mod suspend;
+mod text;
+mod token;
+mod usage;
+mod volume;
+mod windows_of;
+
+pub use folder::access_of;
+pub use handle::live_handles;
+pub use helper::{helper_main, on_interrupt};
+pub(super) use host::WindowsHost;
+pub use spawn::spawn_retries;

@@ -1,0 +1,30 @@
+//! Silos and the bind filter: a job that has its own view of the file system.
+#![expect(unsafe_code, reason = "a job is made a silo by a call without data")]
+
+use std::io;
+use std::os::windows::io::AsRawHandle;
+use std::ptr;
+
+use windows_sys::Win32::System::JobObjects::{JobObjectCreateSilo, SetInformationJobObject};
+
+use super::handle::{Handle, check};
+use super::library::Library;
+
+/// Whether jobs can be silos. The job is one afterwards, if they can.
+pub(super) fn can_be_silo(job: &Handle) -> bool {
+    make_silo(job).is_ok()
+}
+
+/// Makes a job without processes a silo.
+fn make_silo(job: &Handle) -> io::Result<()> {
+    // SAFETY: the job is open while it is borrowed; this class takes no data.
+    let result = unsafe {
+        SetInformationJobObject(job.as_raw_handle(), JobObjectCreateSilo, ptr::null(), 0)
+    };
+    check(result)
+}
+
+/// Whether the system has the bind filter.
+pub(super) fn is_there() -> bool {
+    Library::system("bindfltapi.dll").is_ok()
+}

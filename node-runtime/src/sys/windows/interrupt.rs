@@ -1,0 +1,122 @@
+//! Asking programs to end: Ctrl+C for those that have a console, `WM_CLOSE` for those that have a window.
+//!
+//! Ctrl+C is sent from inside a console only, and a process has at most one. So a helper is started, which is this program
+//! again with a hidden argument: it enters the console of each process in turn and leaves it. Nothing of that touches our own
+//! console, and no thread is forced upon anybody.
+//!
+//! ```text
+//!   this program ── numbers of processes ──▶ helper ── AttachConsole, Ctrl+C, FreeConsole ──▶ each console once
+//!                ◀── those it asked ───────         ── WM_CLOSE ────────────────────────────▶ windows of the others
+//! ```
+
+use std::collections::BTreeSet;
+use std::env;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use windows_sys::Win32::System::Threading::DETACHED_PROCESS;
+
+use super::handle::Handle;
+use super::pipe;
+use super::process::WindowsProcess;
+use super::process_list::{is_console_host, numbers};
+use super::spawn::{self, Birth};
+use crate::sys::{Process, Streams};
+
+/// The hidden argument that makes a program of ours the helper.
+pub(super) const ARGUMENT: &str = "--interrupt-console";
+
+/// How long the helper may take: it waits for nobody, but windows answer through their own thread.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often processes are looked for that were started while others were asked.
+const ROUNDS: u32 = 3;
+
+/// The programs that do the duty of a helper: they call [`super::helper_main`] first.
+const HELPERS: [&str; 2] = ["hosttask-node.exe", "probe.exe"];
+
+/// This program, if it can be the helper, or else one that stands beside it or, for a test, one folder up.
+fn helper() -> io::Result<PathBuf> {
+    let this = env::current_exe()?;
+    let is_helper = |path: &Path| {
+        HELPERS
+            .iter()
+            .any(|name| path.file_name() == Some(name.as_ref()))
+    };
+    if is_helper(&this) {
+        return Ok(this);
+    }
+    let folders = this.ancestors().skip(1).take(2);
+    let mut others = folders.flat_map(|folder| HELPERS.map(|name| folder.join(name)));
+    others.find(|path| path.is_file()).ok_or_else(|| {
+        io::Error::new(
+            io::ErrorKind::NotFound,
+            "no program is here that can ask others to end; put hosttask-node.exe beside this one",
+        )
+    })
+}
+
+/// Asks every process of a job. Returns those that could not be asked and are still there.
+pub(super) fn ask_all(job: &Handle) -> io::Result<Vec<u32>> {
+    let mut tried = BTreeSet::new();
+    let mut asked = BTreeSet::new();
+    for _ in 0..ROUNDS {
+        let new = programs(job)?.into_iter().filter(|pid| tried.insert(*pid));
+        let new: Vec<u32> = new.collect();
+        if new.is_empty() {
+            break;
+        }
+        asked.extend(ask(&new)?);
+    }
+    let left = programs(job)?.into_iter();
+    Ok(left.filter(|pid| !asked.contains(pid)).collect())
+}
+
+/// The processes of a job without those of the system that serve its consoles.
+fn programs(job: &Handle) -> io::Result<Vec<u32>> {
+    let numbers = numbers(job)?.into_iter();
+    Ok(numbers.filter(|pid| !is_console_host(job, *pid)).collect())
+}
+
+/// Asks these processes. Whoever shares a console with one of them is asked too. Returns those that were asked.
+pub(super) fn ask(pids: &[u32]) -> io::Result<BTreeSet<u32>> {
+    let program = helper()?;
+    let (stdin, mut numbers) = pipe::input()?;
+    let (mut answers, stdout) = pipe::output()?;
+    let born = spawn::start(Birth {
+        program: &program.to_string_lossy(),
+        command_line: &format!("hosttask {ARGUMENT}"),
+        directory: None,
+        environment: None,
+        streams: Streams {
+            stdin: Some(stdin),
+            stdout: Some(stdout),
+            stderr: None,
+        },
+        jobs: Vec::new(),
+        token: None,
+        console: None,
+        flags: DETACHED_PROCESS,
+    })?;
+    let helper = WindowsProcess::born(born, false, None)?;
+    let cut_off = (numbers.canceller(), answers.canceller());
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let text: Vec<String> = pids.iter().map(u32::to_string).collect();
+            // A helper that does not read says by its answer whom it asked.
+            drop(writeln!(numbers, "{}", text.join("\n")));
+        });
+        let answer = scope.spawn(move || {
+            let mut text = String::new();
+            answers.read_to_string(&mut text).map(|_| text)
+        });
+        if !matches!(helper.wait(PATIENCE), Ok(Some(_))) {
+            helper.terminate(1)?;
+            cut_off.0.cancel();
+            cut_off.1.cancel();
+        }
+        let text = answer.join().map_err(|_| io::ErrorKind::Other)??;
+        Ok(text.lines().filter_map(|line| line.parse().ok()).collect())
+    })
+}

@@ -1,0 +1,253 @@
+//! Jobs.
+#![expect(unsafe_code, reason = "jobs are made and ended by Win32 calls")]
+
+use std::io;
+use std::mem;
+use std::os::windows::io::{AsHandle, AsRawHandle, BorrowedHandle};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use windows_sys::Win32::Foundation::{ERROR_ALREADY_EXISTS, GetLastError};
+use windows_sys::Win32::System::JobObjects::{
+    CreateJobObjectW, JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE, JOBOBJECT_BASIC_ACCOUNTING_INFORMATION,
+    JOBOBJECT_EXTENDED_LIMIT_INFORMATION, OpenJobObjectW, TerminateJobObject,
+};
+use windows_sys::Win32::System::Threading::{CREATE_NO_WINDOW, CREATE_SUSPENDED};
+
+use super::abi::JOB_OBJECT_ALL_ACCESS;
+use super::completion_port::{CompletionPort, Subscription};
+use super::deadline::Deadline;
+use super::handle::{Handle, own};
+use super::process::WindowsProcess;
+use super::pseudo_console::PseudoConsole;
+use super::security::{ADMINISTRATORS, Descriptor};
+use super::spawn::{self, Birth};
+use super::suspend::{self, Suspended};
+use super::text::wide;
+use super::token::WindowsIdentity;
+use super::{environment, interrupt, job_info, limits, process_list, usage};
+use crate::limits::Limits;
+use crate::sys::{Features, Identity, Job, Launch, Notice, Process, ProcessInfo, Streams, Usage};
+
+/// How long a wait for an empty job trusts that a message will come, before it asks again.
+const ASK_AGAIN: Duration = Duration::from_millis(50);
+
+/// A job.
+#[derive(Debug)]
+pub(super) struct WindowsJob {
+    name: String,
+    handle: Arc<Handle>,
+    /// The jobs around it, the outermost first.
+    outer: Vec<Arc<Handle>>,
+    port: Arc<CompletionPort>,
+    features: Arc<Features>,
+    /// None for a job that was opened: only the process that made it hears of it.
+    reports: Option<Subscription>,
+    suspended: Mutex<Suspended>,
+}
+
+/// The name in the kernel. It is the same in all sessions, so that an administrator reaches what a service made.
+fn kernel_name(name: &str) -> io::Result<Vec<u16>> {
+    wide(&format!("Global\\{name}"))
+}
+
+impl WindowsJob {
+    /// Makes it.
+    pub(super) fn create(
+        name: &str,
+        outer: Vec<Arc<Handle>>,
+        port: &Arc<CompletionPort>,
+        features: &Arc<Features>,
+    ) -> io::Result<Self> {
+        let handle = create(name)?;
+        let reports = Some(port.watch(&handle)?);
+        Ok(Self {
+            name: name.to_owned(),
+            handle: Arc::new(handle),
+            outer,
+            port: Arc::clone(port),
+            features: Arc::clone(features),
+            reports,
+            suspended: Mutex::default(),
+        })
+    }
+
+    /// Opens one that lives.
+    pub(super) fn open(
+        name: &str,
+        port: &Arc<CompletionPort>,
+        features: &Arc<Features>,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            name: name.to_owned(),
+            handle: Arc::new(open(name)?),
+            outer: Vec::new(),
+            port: Arc::clone(port),
+            features: Arc::clone(features),
+            reports: None,
+            suspended: Mutex::default(),
+        })
+    }
+
+    /// Waits a moment, or until something was reported.
+    fn wait_for_any(&self, timeout: Duration) {
+        match &self.reports {
+            Some(reports) => reports.notices().wait_for_any(timeout),
+            None => std::thread::park_timeout(timeout),
+        }
+    }
+}
+
+impl Job for WindowsJob {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn nest(&self, name: &str) -> io::Result<Arc<dyn Job>> {
+        let outer = self.outer.iter().chain([&self.handle]).cloned().collect();
+        let job = Self::create(name, outer, &self.port, &self.features)?;
+        Ok(Arc::new(job))
+    }
+
+    fn spawn(
+        &self,
+        launch: &Launch,
+        mut streams: Streams,
+        identity: &dyn Identity,
+    ) -> io::Result<Arc<dyn Process>> {
+        let identity = WindowsIdentity::of(identity)?;
+        let token = identity.token_without(&launch.drop_privileges)?;
+        let console = match launch.console {
+            Some(size) => Some(console(size, &mem::take(&mut streams))?),
+            None => None,
+        };
+        let suspended = if launch.suspended {
+            CREATE_SUSPENDED
+        } else {
+            0
+        };
+        // A console of its own without a window: Ctrl+C reaches those who share a console, and nobody else's.
+        let own_console = if console.is_none() {
+            CREATE_NO_WINDOW
+        } else {
+            0
+        };
+        let around = self.outer.iter().chain([&self.handle]);
+        let jobs: Vec<BorrowedHandle<'_>> = around.map(|it| it.as_handle()).collect();
+        let born = spawn::start(Birth {
+            program: &launch.program,
+            command_line: &launch.command_line,
+            directory: Some(&launch.directory),
+            environment: Some(environment::block(&launch.environment)?),
+            streams,
+            jobs,
+            token: token.as_deref(),
+            console: console.as_ref(),
+            flags: suspended | own_console,
+        })?;
+        let process = WindowsProcess::born(born, launch.suspended, console)?;
+        Ok(Arc::new(process))
+    }
+
+    fn set_limits(&self, limits: &Limits) -> io::Result<()> {
+        limits::set(&self.handle, limits, &self.features)
+    }
+
+    fn usage(&self) -> io::Result<Usage> {
+        usage::of(&self.handle, &self.features)
+    }
+
+    fn processes(&self) -> io::Result<Vec<ProcessInfo>> {
+        process_list::details(&self.handle)
+    }
+
+    fn interrupt(&self) -> io::Result<Vec<u32>> {
+        interrupt::ask_all(&self.handle)
+    }
+
+    fn terminate(&self, exit_code: u32) -> io::Result<()> {
+        terminate(&self.handle, exit_code)
+    }
+
+    fn suspend(&self) -> io::Result<()> {
+        suspend::suspend(&self.handle, &self.suspended)
+    }
+
+    fn resume(&self) -> io::Result<()> {
+        suspend::resume(&self.handle, &self.suspended)
+    }
+
+    fn wait_empty(&self, timeout: Duration) -> io::Result<bool> {
+        let deadline = Deadline::after(timeout);
+        loop {
+            let now: JOBOBJECT_BASIC_ACCOUNTING_INFORMATION = job_info::query(&self.handle)?;
+            if now.ActiveProcesses == 0 {
+                return Ok(true);
+            }
+            if deadline.is_over() {
+                return Ok(false);
+            }
+            self.wait_for_any(deadline.left(ASK_AGAIN));
+        }
+    }
+
+    fn next_notice(&self, timeout: Duration) -> io::Result<Option<Notice>> {
+        match &self.reports {
+            Some(reports) => Ok(reports.notices().next(timeout)),
+            None => Err(super::library::unsupported(
+                "notices of a job that another process made",
+            )),
+        }
+    }
+}
+
+/// Makes the kernel's job. All in it ends when the last handle of it is closed.
+pub(super) fn create(name: &str) -> io::Result<Handle> {
+    let name = kernel_name(name)?;
+    let access = Descriptor::parse(ADMINISTRATORS)?;
+    // SAFETY: the name ends with a zero, and `access` lives until the call is over.
+    let raw = unsafe { CreateJobObjectW(&access.attributes(), name.as_ptr()) };
+    // SAFETY: it takes nothing; the call before it sets the error also where it succeeds.
+    let error = unsafe { GetLastError() };
+    // SAFETY: `raw` is what the call returned: null, or a handle that only this function knows.
+    let handle = unsafe { own(raw) }?;
+    if error == ERROR_ALREADY_EXISTS {
+        return Err(io::Error::from_raw_os_error(error.cast_signed()));
+    }
+    end_with_last_handle(&handle)?;
+    Ok(handle)
+}
+
+fn end_with_last_handle(job: &Handle) -> io::Result<()> {
+    let mut info: JOBOBJECT_EXTENDED_LIMIT_INFORMATION = job_info::query(job)?;
+    info.BasicLimitInformation.LimitFlags |= JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE;
+    job_info::set(job, &info)
+}
+
+/// Opens the kernel's job.
+pub(super) fn open(name: &str) -> io::Result<Handle> {
+    let name = kernel_name(name)?;
+    // SAFETY: the name ends with a zero.
+    let raw = unsafe { OpenJobObjectW(JOB_OBJECT_ALL_ACCESS, 0, name.as_ptr()) };
+    // SAFETY: `raw` is what the call just returned: null, or a handle that only this function knows.
+    unsafe { own(raw) }
+}
+
+/// Ends all in it.
+pub(super) fn terminate(job: &Handle, exit_code: u32) -> io::Result<()> {
+    // SAFETY: the job is open while it is borrowed.
+    super::handle::check(unsafe { TerminateJobObject(job.as_raw_handle(), exit_code) })
+}
+
+/// The pseudo console that stands between the streams and the program.
+fn console(size: crate::sys::Console, streams: &Streams) -> io::Result<PseudoConsole> {
+    let missing = || {
+        io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "a pseudo console needs both standard input and standard output",
+        )
+    };
+    let input = streams.stdin.as_ref().ok_or_else(missing)?;
+    let output = streams.stdout.as_ref().ok_or_else(missing)?;
+    PseudoConsole::open(size, input.as_handle(), output.as_handle())
+}

@@ -1,0 +1,259 @@
+//! Which processes are in a job, and what each of them uses.
+#![expect(unsafe_code, reason = "processes are listed and asked by Win32 calls")]
+
+use std::io;
+use std::mem::{offset_of, size_of};
+use std::os::windows::io::AsRawHandle;
+use std::ptr;
+
+use jiff::{SignedDuration, Timestamp};
+use windows_sys::Wdk::System::Threading::{NtQueryInformationProcess, ProcessBasicInformation};
+use windows_sys::Win32::Foundation::{ERROR_ACCESS_DENIED, ERROR_MORE_DATA, RtlNtStatusToDosError};
+use windows_sys::Win32::System::JobObjects::{
+    IsProcessInJob, JOBOBJECT_BASIC_PROCESS_ID_LIST, JobObjectBasicProcessIdList,
+    QueryInformationJobObject,
+};
+use windows_sys::Win32::System::Threading::{
+    PROCESS_ACCESS_RIGHTS, PROCESS_BASIC_INFORMATION, PROCESS_NAME_WIN32,
+    PROCESS_QUERY_INFORMATION, PROCESS_SYNCHRONIZE, QueryFullProcessImageNameW,
+};
+use windows_sys::core::BOOL;
+
+use super::abi::{PROCESS_VM_COUNTERS, VM_COUNTERS_BEFORE, VmCounters, size};
+use super::folder;
+use super::handle::{Handle, check};
+use super::process::{is, open, times};
+use super::text::narrow;
+use crate::sys::ProcessInfo;
+
+/// How many numbers there is room for at first.
+const FIRST_ROOM: usize = 64;
+
+/// The numbers of the processes in a job, in order.
+pub(super) fn numbers(job: &Handle) -> io::Result<Vec<u32>> {
+    const HEADER: usize =
+        offset_of!(JOBOBJECT_BASIC_PROCESS_ID_LIST, ProcessIdList) / size_of::<usize>();
+    let mut room = FIRST_ROOM;
+    loop {
+        let mut list = vec![0_usize; HEADER + room];
+        let bytes = u32::try_from(size_of_val(list.as_slice())).map_err(io::Error::other)?;
+        // SAFETY: the job is open while it is borrowed; `list` has as many bytes as are named, aligned for the list.
+        let result = unsafe {
+            QueryInformationJobObject(
+                job.as_raw_handle(),
+                JobObjectBasicProcessIdList,
+                list.as_mut_ptr().cast(),
+                bytes,
+                ptr::null_mut(),
+            )
+        };
+        let result = check(result);
+        // SAFETY: the list has room for more than the header and one number, and zero is valid for each field.
+        let header: JOBOBJECT_BASIC_PROCESS_ID_LIST = unsafe {
+            list.as_ptr()
+                .cast::<JOBOBJECT_BASIC_PROCESS_ID_LIST>()
+                .read()
+        };
+        match result {
+            Err(error) if !is(&error, ERROR_MORE_DATA) => return Err(error),
+            Ok(()) if header.NumberOfProcessIdsInList >= header.NumberOfAssignedProcesses => {
+                let count =
+                    usize::try_from(header.NumberOfProcessIdsInList).map_err(io::Error::other)?;
+                let numbers = list.into_iter().skip(HEADER).take(count);
+                let mut numbers: Vec<u32> =
+                    numbers.filter_map(|it| u32::try_from(it).ok()).collect();
+                numbers.sort_unstable();
+                return Ok(numbers);
+            }
+            Ok(()) | Err(_) => room *= 2,
+        }
+    }
+}
+
+/// Opens a process of a job; none where the number is not in it any more.
+pub(super) fn open_in(
+    job: &Handle,
+    pid: u32,
+    rights: PROCESS_ACCESS_RIGHTS,
+) -> io::Result<Option<Handle>> {
+    // Wine asks for the full right where Windows is content with the limited one.
+    let Some(process) = open(pid, rights | PROCESS_QUERY_INFORMATION)? else {
+        return Ok(None);
+    };
+    let mut is_in: BOOL = 0;
+    // SAFETY: both handles are open while they are borrowed; `is_in` receives one value.
+    check(unsafe { IsProcessInJob(process.as_raw_handle(), job.as_raw_handle(), &raw mut is_in) })?;
+    Ok((is_in != 0).then_some(process))
+}
+
+/// What each process in a job uses, in order of their number. One that ends meanwhile is left out.
+pub(super) fn details(job: &Handle) -> io::Result<Vec<ProcessInfo>> {
+    let mut details = Vec::new();
+    for pid in numbers(job)? {
+        match open_in(job, pid, PROCESS_SYNCHRONIZE) {
+            Ok(Some(process)) => details.extend(detail(pid, &process)?),
+            Ok(None) => {}
+            // So a process answers that is being torn down.
+            Err(error) if is(&error, ERROR_ACCESS_DENIED) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(details)
+}
+
+/// What one process uses; none where it ended.
+fn detail(pid: u32, process: &Handle) -> io::Result<Option<ProcessInfo>> {
+    let answers = (|| {
+        let times = times(process)?;
+        let memory = memory(process)?;
+        Ok(ProcessInfo {
+            pid,
+            parent: parent(process)?,
+            name: name(process)?,
+            created: timestamp(times.created)?,
+            user_nanoseconds: times.user.saturating_mul(100),
+            kernel_nanoseconds: times.kernel.saturating_mul(100),
+            commit_bytes: memory.commit,
+            private_working_set_bytes: memory.private_working_set,
+            shared_working_set_bytes: memory
+                .working_set
+                .saturating_sub(memory.private_working_set),
+        })
+    })();
+    match answers {
+        Ok(detail) => Ok(Some(detail)),
+        Err(_) if super::process::wait(process, std::time::Duration::ZERO)?.is_some() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Memory of a process, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Memory {
+    pub(super) commit: u64,
+    pub(super) working_set: u64,
+    /// 0 where the system does not say.
+    pub(super) private_working_set: u64,
+}
+
+/// The memory of a process.
+pub(super) fn memory(process: &Handle) -> io::Result<Memory> {
+    let counters = vm_counters(process, size::<VmCounters>());
+    let counters = counters.or_else(|_| vm_counters(process, VM_COUNTERS_BEFORE))?;
+    let bytes = |it: usize| u64::try_from(it).map_err(io::Error::other);
+    Ok(Memory {
+        commit: bytes(counters.private_usage.max(counters.pagefile_usage))?,
+        working_set: bytes(counters.working_set_size)?,
+        private_working_set: bytes(counters.private_working_set_size)?,
+    })
+}
+
+/// So many bytes of the counters; the rest stays 0.
+fn vm_counters(process: &Handle, bytes: u32) -> io::Result<VmCounters> {
+    let mut counters = VmCounters {
+        peak_virtual_size: 0,
+        virtual_size: 0,
+        page_fault_count: 0,
+        peak_working_set_size: 0,
+        working_set_size: 0,
+        quotas: [0; 4],
+        pagefile_usage: 0,
+        peak_pagefile_usage: 0,
+        private_usage: 0,
+        private_working_set_size: 0,
+        shared_commit_usage: 0,
+    };
+    let bytes = bytes.min(size::<VmCounters>());
+    // SAFETY: the process is open while it is borrowed; `counters` has at least as many bytes as are named.
+    let status = unsafe {
+        NtQueryInformationProcess(
+            process.as_raw_handle(),
+            PROCESS_VM_COUNTERS,
+            (&raw mut counters).cast(),
+            bytes,
+            ptr::null_mut(),
+        )
+    };
+    check_status(status).map(|()| counters)
+}
+
+/// The number of the process that started it; 0 where it does not say.
+fn parent(process: &Handle) -> io::Result<u32> {
+    let mut basic = PROCESS_BASIC_INFORMATION::default();
+    // SAFETY: the process is open while it is borrowed; `basic` has the size that is named and the layout the class fills.
+    let status = unsafe {
+        NtQueryInformationProcess(
+            process.as_raw_handle(),
+            ProcessBasicInformation,
+            (&raw mut basic).cast(),
+            size::<PROCESS_BASIC_INFORMATION>(),
+            ptr::null_mut(),
+        )
+    };
+    check_status(status)?;
+    Ok(u32::try_from(basic.InheritedFromUniqueProcessId).unwrap_or(0))
+}
+
+/// Whether a process of a job is the window manager of a console: it belongs to the system, and ends when all who use that
+/// console have ended.
+pub(super) fn is_console_host(job: &Handle, pid: u32) -> bool {
+    let process = open_in(job, pid, 0);
+    let path = process.map(|process| process.map(|process| path(&process)));
+    let host = folder::system().map(|system| format!(r"{system}\conhost.exe"));
+    matches!((path, host), (Ok(Some(Ok(path))), Ok(host)) if path.eq_ignore_ascii_case(&host))
+}
+
+/// The last part of the path of its program.
+fn name(process: &Handle) -> io::Result<String> {
+    let path = path(process)?;
+    Ok(path.rsplit('\\').next().unwrap_or(&path).to_owned())
+}
+
+/// The path of its program.
+fn path(process: &Handle) -> io::Result<String> {
+    let mut path = vec![0_u16; 32_768];
+    let mut length = u32::try_from(path.len()).map_err(io::Error::other)?;
+    // SAFETY: the process is open while it is borrowed; `path` has as many units as `length` says.
+    let result = unsafe {
+        QueryFullProcessImageNameW(
+            process.as_raw_handle(),
+            PROCESS_NAME_WIN32,
+            path.as_mut_ptr(),
+            &raw mut length,
+        )
+    };
+    check(result)?;
+    Ok(narrow(&path))
+}
+
+/// From 100 ns since 1601.
+fn timestamp(ticks: u64) -> io::Result<Timestamp> {
+    const FROM_1601_TO_1970: u64 = 11_644_473_600 * 10_000_000;
+    let since_1970 = ticks.saturating_sub(FROM_1601_TO_1970);
+    let seconds = i64::try_from(since_1970 / 10_000_000).map_err(io::Error::other)?;
+    let rest = i32::try_from(since_1970 % 10_000_000).map_err(io::Error::other)? * 100;
+    let since = SignedDuration::new(seconds, rest);
+    Timestamp::from_duration(since).map_err(io::Error::other)
+}
+
+/// An error where the status of the native interface is one.
+pub(super) fn check_status(status: i32) -> io::Result<()> {
+    if status >= 0 {
+        return Ok(());
+    }
+    // SAFETY: it takes a number only.
+    let code = unsafe { RtlNtStatusToDosError(status) };
+    Err(io::Error::from_raw_os_error(code.cast_signed()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ticks_of_windows_are_years_of_ours() {
+        let start = timestamp(132_539_328_000_000_000).unwrap();
+        assert_eq!(start.to_string(), "2021-01-01T00:00:00Z");
+        assert_eq!(timestamp(0).unwrap(), Timestamp::UNIX_EPOCH);
+    }
+}

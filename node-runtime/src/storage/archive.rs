@@ -139,25 +139,20 @@ fn entries(layer: &Path, reader: impl Read, take: &mut Take<'_>) -> Result<(), E
             name: shown.clone(),
             why,
         };
-        match header.entry_type() {
-            EntryType::XGlobalHeader => {
-                // Comments of tools such as git. Nothing in it is about one entry.
-                drop(small(&mut entry).map_err(refuse)?);
-            }
-            EntryType::XHeader => {
-                let bytes = small(&mut entry).map_err(refuse)?;
-                extension.take(&bytes).map_err(refuse)?;
-            }
-            EntryType::GNULongName => {
-                extension.path = Some(text(&small(&mut entry).map_err(refuse)?).map_err(refuse)?);
-            }
-            EntryType::GNULongLink => {
-                extension.target = Some(text(&small(&mut entry).map_err(refuse)?).map_err(refuse)?);
-            }
-            _ => {
-                let item = item(&header, std::mem::take(&mut extension)).map_err(refuse)?;
-                take(item, &mut entry)?;
-            }
+        let kind = header.entry_type();
+        if kind == EntryType::XGlobalHeader {
+            // Comments of tools such as git. Nothing in it is about one entry.
+            drop(small(&mut entry).map_err(refuse)?);
+        } else if kind == EntryType::XHeader {
+            let bytes = small(&mut entry).map_err(refuse)?;
+            extension.take(&bytes).map_err(refuse)?;
+        } else if kind == EntryType::GNULongName {
+            extension.path = Some(text(&small(&mut entry).map_err(refuse)?).map_err(refuse)?);
+        } else if kind == EntryType::GNULongLink {
+            extension.target = Some(text(&small(&mut entry).map_err(refuse)?).map_err(refuse)?);
+        } else {
+            let item = item(&header, std::mem::take(&mut extension)).map_err(refuse)?;
+            take(item, &mut entry)?;
         }
     }
     // What follows the last entry is read too, so that the checksum of a compressed layer is compared.
@@ -205,17 +200,24 @@ fn item(header: &Header, extension: Extension) -> Result<Item, EntryFault> {
     } else {
         tells_folder
     };
-    let kind = match header.entry_type() {
-        EntryType::Directory => Kind::Folder,
-        // Archives older than POSIX mark a folder by its name alone.
-        EntryType::Regular if name.ends_with('/') => Kind::Folder,
-        EntryType::Regular | EntryType::Continuous => Kind::File,
-        EntryType::Link => Kind::HardLink(target()?),
-        EntryType::Symlink => Kind::Link(target()?, is_folder),
-        EntryType::GNUSparse => return Err(EntryFault::Kind("a sparse file")),
-        EntryType::Char | EntryType::Block => return Err(EntryFault::Kind("a device")),
-        EntryType::Fifo => return Err(EntryFault::Kind("a pipe")),
-        _ => return Err(EntryFault::Kind("of a kind that no image has")),
+    let told = header.entry_type();
+    // Archives older than POSIX mark a folder by its name alone.
+    let kind = if told.is_dir() || (told.is_file() && name.ends_with('/')) {
+        Kind::Folder
+    } else if told.is_file() || told.is_contiguous() {
+        Kind::File
+    } else if told.is_hard_link() {
+        Kind::HardLink(target()?)
+    } else if told.is_symlink() {
+        Kind::Link(target()?, is_folder)
+    } else if told.is_gnu_sparse() {
+        return Err(EntryFault::Kind("a sparse file"));
+    } else if told.is_character_special() || told.is_block_special() {
+        return Err(EntryFault::Kind("a device"));
+    } else if told.is_fifo() {
+        return Err(EntryFault::Kind("a pipe"));
+    } else {
+        return Err(EntryFault::Kind("something unknown"));
     };
     Ok(Item {
         name,

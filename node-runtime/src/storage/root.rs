@@ -1,0 +1,162 @@
+//! `storage::root`: makes the folder that is a container's root, and lets it appear at its place.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::storage::error::{Error, Tried};
+use crate::storage::host::{Host, failed, make_folder, text};
+use crate::storage::path::{is_separator, parts};
+use crate::storage::unpack::{Bounds, content, unpack_within};
+use crate::storage::{Undo, sweep};
+use crate::sys::{Attachment, Entry, Means};
+
+/// Makes the folder that is the root: the one folder it was given, or all layers together in the scratch of the container.
+pub(crate) fn make(host: &mut Host<'_>) -> Result<PathBuf, Error> {
+    let request = host.request;
+    let layers = request.root.layers.iter();
+    let layers: Vec<PathBuf> = layers.map(|layer| request.bundle.join(layer)).collect();
+    if let [layer] = layers.as_slice() {
+        let found = fs::metadata(layer).map_err(|source| Error::Layer {
+            layer: layer.clone(),
+            source,
+        })?;
+        if found.is_dir() {
+            return content(layer);
+        }
+    }
+    let root = request.scratch.join("root");
+    if host.entry(&root)?.is_some() {
+        return Err(Error::Taken { path: root });
+    }
+    host.note(Undo::RemoveTree { path: text(&root)? })?;
+    if layers.is_empty() {
+        fs::create_dir(&root).map_err(failed("make the folder", &root))?;
+    } else {
+        let share = request.root.read_only;
+        unpack_within(&layers, &root, Bounds::default(), share, &mut |_| {})?;
+    }
+    Ok(root)
+}
+
+/// Where the root is to appear, without a separator at the end.
+#[derive(Debug)]
+pub(crate) struct Location {
+    /// As every container sees it through the bind filter.
+    pub(crate) bound: PathBuf,
+    /// As the whole host sees it.
+    pub(crate) linked: PathBuf,
+    /// Whether the config names it.
+    pub(crate) is_asked_for: bool,
+}
+
+/// Checks the place of the root.
+pub(crate) fn location(host: &Host<'_>) -> Result<Location, Error> {
+    let places = host.request.places;
+    let asked = host.request.root.location.as_ref();
+    let text = asked.unwrap_or(&places.container_root);
+    let found = parts(text, places.rules);
+    found.map_err(|why| Error::Location {
+        path: text.clone(),
+        why,
+    })?;
+    let bound = PathBuf::from(text.trim_end_matches(|it| is_separator(it, places.rules)));
+    let linked = match asked {
+        Some(_) => bound.clone(),
+        None => bound.join(host.request.id.as_str()),
+    };
+    Ok(Location {
+        bound,
+        linked,
+        is_asked_for: asked.is_some(),
+    })
+}
+
+/// Lets the root appear in the view of its job alone. Returns whether the host can.
+pub(crate) fn bind(
+    host: &mut Host<'_>,
+    source: &Path,
+    location: &Location,
+    tried: &mut Vec<Tried>,
+) -> Result<bool, Error> {
+    if !host.storage.means().contains(&Means::BindFilter) {
+        return Ok(false);
+    }
+    let target = &location.bound;
+    host.make_above(target)?;
+    let attachment = Attachment {
+        source,
+        target,
+        read_only: host.request.root.read_only,
+        job: Some(host.request.job),
+    };
+    let undo = |means| detach(means, target);
+    let bound = host.attach(&[Means::BindFilter], &attachment, &undo, tried)?;
+    Ok(bound.is_some())
+}
+
+/// Lets the root appear on the whole host. Returns by which means; none where the host has none.
+pub(crate) fn link(
+    host: &mut Host<'_>,
+    source: &Path,
+    location: &Location,
+    tried: &mut Vec<Tried>,
+) -> Result<Option<Means>, Error> {
+    let target = &location.linked;
+    let means = links(&host.storage.means());
+    if means.is_empty() {
+        return Ok(None);
+    }
+    prepare(host, location)?;
+    if host.entry(target)?.is_some() {
+        return Err(Error::Taken {
+            path: target.clone(),
+        });
+    }
+    let id = host.request.id.clone();
+    let mark = sweep::mark(target);
+    host.note(Undo::Unmark {
+        path: text(&mark)?,
+        id: id.clone(),
+    })?;
+    let attachment = Attachment {
+        source,
+        target,
+        read_only: host.request.root.read_only,
+        job: Some(host.request.job),
+    };
+    for means in means {
+        sweep::write_mark(&mark, &id, means)?;
+        let undo = |means| detach(means, target);
+        if let Some(done) = host.attach(&[means], &attachment, &undo, tried)? {
+            return Ok(Some(done));
+        }
+    }
+    Ok(None)
+}
+
+/// Makes the folder in which roots appear. It is ours, and the last container removes it.
+fn prepare(host: &mut Host<'_>, location: &Location) -> Result<(), Error> {
+    if location.is_asked_for {
+        return host.make_above(&location.linked);
+    }
+    let home = &location.bound;
+    host.make_above(home)?;
+    host.note(Undo::RemoveIfEmpty { path: text(home)? })?;
+    make_folder(home)?;
+    match host.entry(home)? {
+        // The last container may have removed it just now; the mark makes it again.
+        Some(Entry::Folder) | None => Ok(()),
+        Some(Entry::File | Entry::Link) => Err(Error::Planted { path: home.clone() }),
+    }
+}
+
+fn detach(means: Means, target: &Path) -> Result<Undo, Error> {
+    let target = text(target)?;
+    Ok(Undo::Detach { means, target })
+}
+
+/// The means by which the whole host sees something.
+pub(crate) fn links(means: &[Means]) -> Vec<Means> {
+    let links = means.iter().filter(|means| **means != Means::BindFilter);
+    links.copied().collect()
+}

@@ -110,6 +110,11 @@ pub struct WaveStatus {
     /// How many waves there are.
     #[schemars(range(min = 0, max = 1000))]
     pub total: i32,
+    /// Which division into waves this is about: a hash of their names and selectors, absent without waves. When they are edited,
+    /// the operator looks anew for the wave that is next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub layout: Option<String>,
     /// When the wave's rollout began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_time: Option<Time>,

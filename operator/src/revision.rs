@@ -123,6 +123,11 @@ pub fn layout(waves: &[Wave]) -> String {
     base32(&hasher.finalize(), HASH)
 }
 
+/// The hash that a status keeps of the waves; none where there is only the default one.
+pub(crate) fn wave_layout(waves: &[Wave]) -> Option<String> {
+    (waves.len() > 1).then(|| layout(waves))
+}
+
 /// One run of a Job on a node, at one revision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Run {

@@ -3,15 +3,15 @@
 //! Pure, and the same for both modes: it knows waves and what was counted in them, nothing of DaemonSets or Jobs. A pass
 //! asks in this order: [`Standing::of`] before it counts, [`direction`] and [`chart`] after.
 
-use hosttask_crds::task::{Approval, FailureAction, Mode, WaveStatus};
+use hosttask_crds::task::{FailureAction, Mode, WaveStatus};
 use jiff::Timestamp;
 
-use super::budget;
 use super::rehome::{Rehome, rehome};
 use super::tally::later;
+use super::{approval, budget};
 use crate::desired::{Amount, Desired};
 use crate::observed::Observed;
-use crate::status;
+use crate::{revision, status};
 
 /// What one pass counted in one wave.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -237,7 +237,7 @@ pub(super) fn chart(
             course.soak_end = end;
             course.gate = match end {
                 Some(end) if end > now => Some(Gate::Soak(end)),
-                _ if !is_approved(desired, observed, standing.update, course.position) => {
+                _ if !approval::is_given(desired, observed, standing.update, course.position) => {
                     Some(Gate::Approval)
                 }
                 _ => None,
@@ -289,12 +289,23 @@ fn position(
         return 0;
     };
     let named = desired.waves.iter().position(|it| it.name == wave.name);
-    // The wave was edited away: the one before the first with something to do, so that no edit skips a soak or an approval.
-    let open = || {
-        let first = waves.iter().position(|wave| wave.open > 0);
-        first.map(|first| first.saturating_sub(1))
+    let open = waves.iter().position(|wave| wave.open > 0);
+    let position = match (named, open) {
+        // Of waves that were put before the one that is rolled out, the first with something to do is next: two waves at
+        // work at once would be two budgets, and one without its soak and approval.
+        (Some(named), Some(open)) if is_edited(desired, wave) => named.min(open),
+        (Some(named), _) => named,
+        // The wave was edited away: the one before the first with something to do, so that no edit skips a soak or an
+        // approval.
+        (None, Some(open)) => open.saturating_sub(1),
+        (None, None) => last,
     };
-    named.or_else(open).unwrap_or(last).min(last)
+    position.min(last)
+}
+
+/// Whether the waves were edited since the status was written.
+fn is_edited(desired: &Desired, wave: &WaveStatus) -> bool {
+    wave.layout != revision::wave_layout(&desired.waves)
 }
 
 fn is_at(desired: &Desired, position: usize, name: &str) -> bool {
@@ -329,20 +340,4 @@ fn soak_end(
         Some(end) => Some(end.min(latest)),
         None => (!soak.is_zero()).then_some(latest),
     }
-}
-
-/// Whether the spec or the annotation approves this wave, or a later one, for the update revision; or nobody has to.
-fn is_approved(desired: &Desired, observed: &Observed, update: &str, position: usize) -> bool {
-    let manual = desired
-        .waves
-        .get(position)
-        .is_some_and(|wave| wave.approval == Approval::Manual);
-    let approves = |text: &String| {
-        text.split_once('/').is_some_and(|(revision, name)| {
-            let wave = desired.waves.iter().position(|wave| wave.name == name);
-            revision == update && wave.is_some_and(|wave| wave >= position)
-        })
-    };
-    let said = [&desired.approved_wave, &observed.requests.approved_wave];
-    !manual || said.into_iter().flatten().any(approves)
 }

@@ -1,6 +1,7 @@
 //! `plan`: what one pass over a task will do, in order, and what it will report. Pure and infallible.
 
 mod action;
+mod approval;
 mod budget;
 mod course;
 mod daemon;

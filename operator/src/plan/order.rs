@@ -1,7 +1,6 @@
 //! `order`: which node of a wave goes first, which have to wait for their group, and which `partition` holds back. Pure.
 
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
 
 use super::budget;
 use super::course::WaveTally;
@@ -82,30 +81,25 @@ fn compare(one: &[Option<String>], other: &[Option<String>]) -> Ordering {
     Ordering::Equal
 }
 
-/// Takes the nodes of a wave that `partition` holds back from its `candidates`, and counts them as held: the last ones in the
-/// order of those that are still to be started. Returns how many of each list were taken.
-pub(super) fn hold_back<T, const LISTS: usize>(
+/// Takes the nodes of a wave that `partition` holds back from its candidates, and counts them as held: the last ones in the
+/// order of those that are still to be started. What is `urgent` goes first here, too: a node that is not well would else hold
+/// its place in the budget for as long as it is held back.
+pub(super) fn hold_back<'a, T>(
     partition: Amount,
     revision: &str,
     wave: &mut WaveTally,
-    candidates: [&mut Vec<(&NodeView, T)>; LISTS],
-) -> [i32; LISTS] {
-    let mut waiting: Vec<&NodeView> = candidates
-        .iter()
-        .flat_map(|list| list.iter().map(|(node, _)| *node))
-        .collect();
-    waiting.sort_by_cached_key(|node| Rank::of(node, revision));
-    let count = held(partition, wave.base);
-    let held = waiting.iter().rev().take(count);
-    let held: BTreeSet<String> = held.map(|node| node.name.clone()).collect();
-    let taken = candidates.map(|list| {
-        let before = list.len();
-        list.retain(|(node, _)| !held.contains(&node.name));
-        i32::try_from(before - list.len()).unwrap_or(i32::MAX)
-    });
-    wave.held = taken.iter().sum();
+    urgent: &mut Vec<(&'a NodeView, T)>,
+    others: &mut Vec<(&'a NodeView, T)>,
+) {
+    let mut left = held(partition, wave.base);
+    for list in [others, urgent] {
+        list.sort_by_cached_key(|(node, _)| Rank::of(node, revision));
+        let kept = list.len().saturating_sub(left);
+        let taken = list.drain(kept..).count();
+        left -= taken;
+        wave.held += i32::try_from(taken).unwrap_or(i32::MAX);
+    }
     wave.open -= wave.held;
-    taken
 }
 
 /// How many of `nodes` nodes `partition` holds back: a percentage is rounded up.
@@ -141,22 +135,25 @@ mod tests {
             topology: values(&[Some(zone)]),
             ..NodeView::default()
         };
-        let (first, second, third) = (node("n-1", "a"), node("n-2", "b"), node("n-3", "c"));
-        let mut bad = vec![(&third, ())];
-        let mut healthy = vec![(&first, ()), (&second, ())];
-        let mut wave = WaveTally {
-            base: 4,
-            open: 3,
-            ..WaveTally::default()
+        let [first, second, third] =
+            [("n-1", "a"), ("n-2", "b"), ("n-3", "c")].map(|(name, zone)| node(name, zone));
+        let left = |partition| {
+            let (mut urgent, mut others) = (vec![(&third, ())], vec![(&second, ()), (&first, ())]);
+            let mut wave = WaveTally {
+                base: 5,
+                open: 3,
+                ..WaveTally::default()
+            };
+            let partition = Amount::Count(partition);
+            hold_back(partition, "r", &mut wave, &mut urgent, &mut others);
+            assert_eq!(wave.held + wave.open, 3);
+            let left = urgent.iter().chain(&others);
+            let names = left.map(|(node, ())| node.name.clone());
+            names.collect::<Vec<_>>()
         };
-        let lists = [&mut bad, &mut healthy];
-        let taken = hold_back(Amount::Count(2), "r", &mut wave, lists);
-        assert_eq!((taken, wave.held, wave.open), ([1, 1], 2, 1));
-        let left: Vec<&str> = healthy
-            .iter()
-            .map(|(node, ())| node.name.as_str())
-            .collect();
-        assert_eq!((bad.len(), left), (0, vec!["n-1"]));
+        assert_eq!(left(1), ["n-3", "n-1"], "what is not well goes first");
+        assert_eq!(left(2), ["n-3"]);
+        assert!(left(3).is_empty() && left(5).is_empty());
     }
 
     #[test]

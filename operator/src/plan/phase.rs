@@ -5,9 +5,9 @@ use hosttask_crds::{ConditionType, Reason};
 
 use super::course::{Course, Direction, Gate, Standing};
 use super::gate::Gates;
-use super::tally::Tally;
+use super::tally::{Tally, write_to};
 use super::turn::Left;
-use super::{budget, course, order};
+use super::{approval, budget, course, order};
 use crate::desired::Desired;
 use crate::observed::Observed;
 use crate::status::{self, Phase};
@@ -117,17 +117,22 @@ impl Outcome<'_> {
     }
 
     fn approval(&self) -> Phase {
-        let wave = self.desired.waves.get(self.course.position);
+        let position = self.course.position;
+        let wave = self.desired.waves.get(position);
         let name = wave.map_or("", |wave| wave.name.as_str());
         let (revision, key) = (self.standing.update, &self.desired.key);
+        let mut message = format!(
+            "wave {name} is well; to go on, set rollout.approvedWave to {revision}/{name}, or run: \
+             kubectl annotate windowshosttask {} --namespace {} --overwrite hosttask.dev/approved-wave={revision}/{name}",
+            key.name, key.namespace
+        );
+        if let Some(mistake) = approval::mistake(self.desired, self.observed, revision, position) {
+            write_to(&mut message, format_args!("; {mistake}"));
+        }
         Phase::Held {
             reason: Reason::AwaitingApproval,
             waiting: Waiting::Approval,
-            message: format!(
-                "wave {name} is well; to go on, set rollout.approvedWave to {revision}/{name}, or run: \
-                 kubectl annotate windowshosttask {} --namespace {} --overwrite hosttask.dev/approved-wave={revision}/{name}",
-                key.name, key.namespace
-            ),
+            message,
         }
     }
 

@@ -14,6 +14,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use crate::desired::Desired;
 use crate::plan::needed;
 use crate::plan::tally::{FAILURES, Tally, cut, later};
+use crate::revision;
 use crate::validate::Problem;
 use condition::{Conditions, find};
 pub(crate) use condition::{message, reason};
@@ -294,6 +295,7 @@ fn wave(facts: &Facts<'_>, now: Timestamp) -> Option<WaveStatus> {
         name: name.to_owned(),
         index: i32::try_from(facts.position).unwrap_or(i32::MAX),
         total: i32::try_from(waves.len()).unwrap_or(i32::MAX),
+        layout: revision::wave_layout(waves),
         start_time: begun.or(begins),
         soak_end_time: facts.soak_end.map(Time),
         waiting,

@@ -224,6 +224,9 @@ struct Previous {
     failed_nodes: Vec<String>,
     /// The wave; without it `default`.
     wave: Option<String>,
+    /// Whether the waves were edited since.
+    #[serde(default)]
+    edited: bool,
     soak_end: Option<Timestamp>,
     /// Whether the update revision is latched as failed.
     #[serde(default)]
@@ -361,7 +364,9 @@ impl Situation {
             status: self
                 .previous
                 .as_ref()
-                .map_or_else(WindowsHostTaskStatus::default, Previous::status),
+                .map_or_else(WindowsHostTaskStatus::default, |previous| {
+                    previous.status(&desired)
+                }),
             created: start(),
             nodes: self.nodes.iter().map(|node| node.view(&desired)).collect(),
             left: self.left.iter().map(|node| node.view(&desired)).collect(),
@@ -533,7 +538,12 @@ impl Node {
 }
 
 impl Previous {
-    fn status(&self) -> WindowsHostTaskStatus {
+    fn status(&self, desired: &Desired) -> WindowsHostTaskStatus {
+        let wave = self.wave.as_deref().unwrap_or(DEFAULT_WAVE);
+        let known = desired.waves.iter().position(|it| it.name == wave);
+        let number = |place: usize| i32::try_from(place).unwrap();
+        let layout = (desired.waves.len() > 1).then(|| revision::layout(&desired.waves));
+        let former = || Some("former".to_owned());
         let kinds: &[(&str, &str)] = match task::by_table(&self.reason) {
             "Current" => &[("Ready", "True")],
             "Failed" => &[("Ready", "False"), ("Stalled", "True")],
@@ -565,12 +575,13 @@ impl Previous {
             in_progress_nodes: Some(in_progress),
             last_progress_time: Some(Time(self.since)),
             wave: (!self.finished).then(|| WaveStatus {
-                name: self.wave.clone().unwrap_or_else(|| DEFAULT_WAVE.to_owned()),
-                total: 1,
+                name: wave.to_owned(),
+                index: number(known.unwrap_or_default()),
+                total: number(desired.waves.len()),
+                layout: if self.edited { former() } else { layout },
                 start_time: Some(Time(self.since)),
                 soak_end_time: self.soak_end.map(Time),
                 waiting: self.waiting,
-                ..WaveStatus::default()
             }),
             failed_revision: self.failed.then(|| name(&self.update)),
             last_handled_retry: self.handled_retry.clone(),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use hosttask_operator::revision;
 use jiff::Timestamp;
 
 use crate::cluster::{Cluster, World};
@@ -18,6 +19,8 @@ pub(crate) struct Waves {
     pub(crate) passed: BTreeSet<usize>,
     /// Whether the wave of the status was edited away, and no pass has named another one since.
     lost: bool,
+    /// The waves of the last pass that was carried out to its end.
+    layout: Option<String>,
 }
 
 impl Waves {
@@ -32,7 +35,9 @@ impl Waves {
                 ..Self::default()
             };
         }
-        if self.lost {
+        let layout = revision::layout(&desired.waves);
+        let edited = self.layout.as_ref().is_some_and(|known| *known != layout);
+        if self.lost || edited {
             let is_open = |wave: &usize| {
                 let mut nodes = truth::wave(desired, seen, *wave);
                 nodes.any(|node| {
@@ -42,7 +47,11 @@ impl Waves {
             };
             let last = desired.waves.len() - 1;
             let open = (0..last).find(is_open).unwrap_or(last);
-            self.passed.extend(0..open);
+            if self.lost {
+                self.passed.extend(0..open);
+            }
+            // What was put before the wave that is rolled out, and has something to do, is yet to come.
+            self.passed.retain(|wave| *wave < open);
         }
         for wave in 0..desired.waves.len() {
             let mut nodes = truth::wave(desired, seen, wave);
@@ -77,10 +86,12 @@ impl Waves {
             position.is_some_and(|wave| truth::is_well(desired, before, wave, &update))
         });
         let named = status.wave.as_ref().map(|wave| wave.name.as_str());
-        self.lost &= !desired
+        let is_named = desired
             .waves
             .iter()
             .any(|wave| Some(wave.name.as_str()) == named);
+        self.lost &= !is_named;
+        self.layout = Some(revision::layout(&desired.waves));
     }
 
     /// The waves are edited: the position goes with the name of the wave.

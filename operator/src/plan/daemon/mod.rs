@@ -161,15 +161,13 @@ impl<'a> Pass<'a> {
             return;
         };
         for area in &mut found.waves {
-            let taken = order::hold_back(
+            order::hold_back(
                 partition,
                 self.standing.update,
                 &mut area.tally,
-                [&mut area.bad, &mut area.healthy],
+                &mut area.bad,
+                &mut area.healthy,
             );
-            // What is left as it is takes no place in the budget.
-            let [bad, _] = taken;
-            area.tally.disturbed -= bad;
         }
     }
 

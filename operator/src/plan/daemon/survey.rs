@@ -296,7 +296,14 @@ impl<'a> Survey<'a> {
             self.found.tally.pending += 1;
         }
         if node.unschedulable && !self.desired.placement.include_unschedulable {
-            // Left out as one that does not answer: what is broken there must not stop the others for as long as it takes.
+            // Left out as one that does not answer, unless an earlier update of ours may have broken it: so many bad updates
+            // in a row as you like break no more nodes than the budget allows.
+            let stable = self.observed.status.stable_revision.as_ref();
+            let is_ours = self.target == self.update && stable != Some(&pod.revision);
+            if let Some(area) = self.area(node).filter(|_| !well && is_ours) {
+                area.tally.disturbed += 1;
+                self.found.tally.wait_for(&node.name, "cordoned");
+            }
             self.found.tally.cordoned += 1;
             return;
         }

@@ -146,7 +146,8 @@ impl<'a> Pass<'a> {
                 partition,
                 self.standing.update,
                 &mut area.tally,
-                [&mut area.again, &mut area.fresh],
+                &mut area.again,
+                &mut area.fresh,
             );
         }
     }

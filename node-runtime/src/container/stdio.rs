@@ -1,0 +1,225 @@
+//! Where the streams of a process lead, and the child's ends of them.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Error;
+use super::relay::{Input, Output, Relays};
+use crate::sys::{Connection, Host, Rules, Streams, pipe};
+
+/// How long somebody may take to answer at the other end of a pipe, when a container is created.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// Where the streams of a process lead.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stdio {
+    /// What it reads.
+    pub stdin: Source,
+    /// What it prints.
+    pub stdout: Sink,
+    /// What it complains. Nowhere where it has a pseudo console.
+    pub stderr: Sink,
+}
+
+/// Where a stream comes from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Source {
+    /// It is at its end from the beginning.
+    #[default]
+    Null,
+    /// A file, which the process reads itself.
+    File(PathBuf),
+    /// An address for [`Host::connect`]; what is sent there is passed on.
+    Pipe(String),
+}
+
+/// Where a stream leads.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Sink {
+    /// It is thrown away.
+    #[default]
+    Null,
+    /// A file, made where it is missing, to whose end the process writes itself.
+    File(PathBuf),
+    /// An address for [`Host::connect`], to which it is passed on. A reader that does not read holds the process up, as any
+    /// pipe does, but never its end.
+    Pipe(String),
+    /// The same, but a reader that takes nothing for `patience` holds nothing up: what is printed meanwhile is lost, counted,
+    /// and said.
+    ImpatientPipe {
+        /// The address.
+        address: String,
+        /// How long a reader is waited for.
+        patience: Duration,
+    },
+}
+
+/// Streams whose other ends are there: a client that is gone is found when a container is created, not when it runs.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    host: Arc<dyn Host>,
+    stdio: Stdio,
+    stdin: Option<Box<dyn Connection>>,
+    stdout: Option<Box<dyn Connection>>,
+    stderr: Option<Box<dyn Connection>>,
+}
+
+/// Our ends of the streams of a process.
+#[derive(Debug)]
+pub(super) struct Ends {
+    stdin: Option<pipe::Writer>,
+    stdout: Option<pipe::Reader>,
+    stderr: Option<pipe::Reader>,
+}
+
+impl Prepared {
+    /// Connects to whoever is at the other ends. `has_console` merges what is printed and what is complained.
+    pub(super) fn new(
+        host: &Arc<dyn Host>,
+        stdio: Stdio,
+        has_console: bool,
+    ) -> Result<Self, Error> {
+        if has_console && stdio.stderr != Sink::Null {
+            return Err(Error::StderrOfTerminal);
+        }
+        let connect = |stream, address: Option<&str>| {
+            let Some(address) = address else {
+                return Ok(None);
+            };
+            let connection = host.connect(address, CONNECT);
+            connection.map(Some).map_err(failed(stream, address))
+        };
+        let stdin = match &stdio.stdin {
+            Source::Pipe(address) => Some(address.as_str()),
+            Source::Null | Source::File(_) => None,
+        };
+        Ok(Self {
+            host: Arc::clone(host),
+            stdin: connect("stdin", stdin)?,
+            stdout: connect("stdout", stdio.stdout.address())?,
+            stderr: connect("stderr", stdio.stderr.address())?,
+            stdio,
+        })
+    }
+
+    /// Opens the files and makes the pipes of a process that is about to be started.
+    pub(super) fn open(&self) -> Result<(Streams, Ends), Error> {
+        let rules = self.host.places().rules;
+        let mut streams = Streams::default();
+        let mut ends = Ends {
+            stdin: None,
+            stdout: None,
+            stderr: None,
+        };
+        match &self.stdio.stdin {
+            Source::Null => streams.stdin = null(rules),
+            Source::File(path) => {
+                let target = path.display().to_string();
+                streams.stdin = Some(File::open(path).map_err(failed("stdin", &target))?);
+            }
+            Source::Pipe(address) => {
+                let (child, ours) = pipe::input().map_err(failed("stdin", address))?;
+                streams.stdin = Some(child);
+                ends.stdin = Some(ours);
+            }
+        }
+        (streams.stdout, ends.stdout) = self.stdio.stdout.open("stdout", rules)?;
+        (streams.stderr, ends.stderr) = self.stdio.stderr.open("stderr", rules)?;
+        Ok((streams, ends))
+    }
+
+    /// Begins to pass on what a process that was started prints and reads.
+    pub(super) fn relay(&mut self, ends: Ends) -> Result<Relays, Error> {
+        let mut relays = Relays::new();
+        let outputs = [
+            (
+                "stdout",
+                ends.stdout,
+                self.stdout.take(),
+                &self.stdio.stdout,
+            ),
+            (
+                "stderr",
+                ends.stderr,
+                self.stderr.take(),
+                &self.stdio.stderr,
+            ),
+        ];
+        for (stream, reader, connection, sink) in outputs {
+            if let (Some(reader), Some(address)) = (reader, sink.address()) {
+                let address = address.to_owned();
+                let host = Arc::clone(&self.host);
+                let output = Output::new(host, address, sink.patience(), connection);
+                relays.output(stream, reader, output)?;
+            }
+        }
+        if let (Some(writer), Some(connection)) = (ends.stdin, self.stdin.take()) {
+            relays.input(writer, Input::new(connection))?;
+        }
+        Ok(relays)
+    }
+}
+
+impl Sink {
+    fn address(&self) -> Option<&str> {
+        match self {
+            Self::Pipe(address) | Self::ImpatientPipe { address, .. } => Some(address),
+            Self::Null | Self::File(_) => None,
+        }
+    }
+
+    fn patience(&self) -> Option<Duration> {
+        match self {
+            Self::ImpatientPipe { patience, .. } => Some(*patience),
+            Self::Null | Self::File(_) | Self::Pipe(_) => None,
+        }
+    }
+
+    fn open(
+        &self,
+        stream: &'static str,
+        rules: Rules,
+    ) -> Result<(Option<File>, Option<pipe::Reader>), Error> {
+        match self {
+            Self::Null => Ok((null(rules), None)),
+            Self::File(path) => {
+                let file = append(path).map_err(failed(stream, &path.display().to_string()))?;
+                Ok((Some(file), None))
+            }
+            Self::Pipe(address) | Self::ImpatientPipe { address, .. } => {
+                let (ours, child) = pipe::output().map_err(failed(stream, address))?;
+                Ok((Some(child), Some(ours)))
+            }
+        }
+    }
+}
+
+fn append(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
+}
+
+/// The device that is empty and takes everything. A host without one closes the stream instead.
+fn null(rules: Rules) -> Option<File> {
+    let path = match rules {
+        Rules::Windows => r"\\.\NUL",
+        Rules::Posix => "/dev/null",
+    };
+    let opened = OpenOptions::new().read(true).write(true).open(path);
+    opened.ok()
+}
+
+fn failed<'a>(stream: &'static str, target: &'a str) -> impl FnOnce(io::Error) -> Error + 'a {
+    move |source| Error::OpenStream {
+        stream,
+        target: target.to_owned(),
+        source,
+    }
+}

@@ -58,7 +58,8 @@ impl Bench {
     /// Says that a case is not run here, past the capture of the test harness.
     pub(crate) fn not_run(&self, what: &str, why: &str) {
         let backend = self.host.features().backend;
-        writeln!(io::stderr(), "not run: {what} on {backend} ({why})").unwrap();
+        let text = format!("not run: {what} on {backend} ({why})\n");
+        io::stderr().write_all(text.as_bytes()).unwrap();
     }
 
     /// Whether it is Wine, which does not enforce or count everything.
@@ -67,7 +68,7 @@ impl Bench {
     }
 
     /// A name that no other test uses.
-    pub(crate) fn name(&self) -> String {
+    pub(crate) fn name() -> String {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let next = NEXT.fetch_add(1, Ordering::Relaxed);
         format!("contract-{}-{next}", std::process::id())
@@ -75,7 +76,7 @@ impl Bench {
 
     /// A job.
     pub(crate) fn job(&self) -> Arc<dyn Job> {
-        self.host.create_job(&self.name()).unwrap()
+        self.host.create_job(&Self::name()).unwrap()
     }
 
     /// A path in the folder, as a step takes it.
@@ -96,7 +97,7 @@ impl Bench {
             arguments,
             program,
             directory: self.folder.path().to_str().unwrap().to_owned(),
-            environment: self.environment(),
+            environment: Self::environment(),
             console: None,
             suspended: false,
             drop_privileges: BTreeSet::new(),
@@ -104,7 +105,7 @@ impl Bench {
     }
 
     /// What a program of the system needs to start, and one more.
-    pub(crate) fn environment(&self) -> BTreeMap<String, String> {
+    pub(crate) fn environment() -> BTreeMap<String, String> {
         let needed = ["PATH", "SystemRoot", "SystemDrive", "TEMP", "TMP"];
         let needed = needed
             .into_iter()

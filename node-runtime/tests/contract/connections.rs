@@ -9,7 +9,7 @@ use crate::bench::{Bench, LONG, SHORT, kind, until};
 
 /// An address that nobody serves.
 fn address(bench: &Bench) -> String {
-    let name = bench.name();
+    let name = Bench::name();
     if bench.is_windows() {
         format!(r"\\.\pipe\{name}")
     } else {

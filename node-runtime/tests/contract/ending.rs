@@ -66,7 +66,7 @@ pub(crate) fn every_descendant_ends_when_the_holder_of_the_job_is_killed(bench: 
             "nothing in memory outlives its holder",
         );
     }
-    let name = bench.name();
+    let name = Bench::name();
     let (parent, child) = (bench.path("parent"), bench.path("child"));
     let steps = [
         "hold", &name, "leave", "lock", &child, "hang", ";", "lock", &parent, "hang", ";",
@@ -132,7 +132,9 @@ pub(crate) fn being_asked_to_end_reaches_every_process(bench: &Bench) {
         "hang",
     ];
     let process = bench.spawn(job.as_ref(), &steps);
-    files.iter().for_each(|file| until_file(file));
+    for file in &files {
+        until_file(file);
+    }
     assert_eq!(job.interrupt().unwrap(), [0; 0]);
     assert_eq!(ended(process.as_ref()), 7);
     assert!(job.wait_empty(LONG).unwrap());
@@ -143,7 +145,9 @@ pub(crate) fn one_process_is_asked_to_end_alone(bench: &Bench) {
     let files = ["one", "two"].map(|name| bench.path(name));
     let [one, other] = [&files[0], &files[1]]
         .map(|file| bench.spawn(job.as_ref(), &["on-interrupt", "7", "ready", file, "hang"]));
-    files.iter().for_each(|file| until_file(file));
+    for file in &files {
+        until_file(file);
+    }
     assert!(one.interrupt().unwrap());
     assert_eq!(ended(one.as_ref()), 7);
     assert_eq!(other.wait(SHORT).unwrap(), None);

@@ -13,7 +13,7 @@ use crate::bench::{Bench, kind, probe, read};
 /// The error of starting a program that is none.
 fn refused(bench: &Bench, program: &std::path::Path) -> ErrorKind {
     let mut launch = bench.launch(&["exit", "0"]);
-    launch.program = program.to_str().unwrap().to_owned();
+    program.to_str().unwrap().clone_into(&mut launch.program);
     kind(bench.start(bench.job().as_ref(), &launch))
 }
 
@@ -51,7 +51,7 @@ pub(crate) fn nothing_is_left_of_a_program_that_could_not_be_started(bench: &Ben
     for program in [bench.folder.path().join("missing.exe"), no_program(bench)] {
         let (reader, stdout) = pipe::output().unwrap();
         let mut launch = bench.launch(&["hang"]);
-        launch.program = program.to_str().unwrap().to_owned();
+        program.to_str().unwrap().clone_into(&mut launch.program);
         let streams = Streams {
             stdout: Some(stdout),
             ..Streams::default()

@@ -1,6 +1,6 @@
 //! Whom programs run as.
 
-use hosttask_node_runtime::sys::User;
+use hosttask_node_runtime::sys::{Streams, User};
 
 use crate::bench::{Bench, ended};
 
@@ -11,7 +11,7 @@ pub(crate) fn whoever_runs_the_runtime_can_be_inherited(bench: &Bench) {
     let job = bench.job();
     let launch = bench.launch(&["exit", "0"]);
     let process = job
-        .spawn(&launch, Default::default(), identity.as_ref())
+        .spawn(&launch, Streams::default(), identity.as_ref())
         .unwrap();
     drop(identity);
     assert_eq!(ended(process.as_ref()), 0);

@@ -75,14 +75,14 @@ pub(crate) fn a_second_job_of_the_same_name_is_refused_while_one_lives(bench: &B
 
 pub(crate) fn a_job_that_does_not_live_cannot_be_opened(bench: &Bench) {
     assert_eq!(
-        kind(bench.host.open_job(&bench.name())),
+        kind(bench.host.open_job(&Bench::name())),
         ErrorKind::NotFound
     );
 }
 
 pub(crate) fn a_process_of_an_inner_job_is_in_both(bench: &Bench) {
     let outer = bench.job();
-    let inner = outer.nest(&bench.name()).unwrap();
+    let inner = outer.nest(&Bench::name()).unwrap();
     bench.spawn(inner.as_ref(), &["tree", "2", "hang"]);
     let other = bench.spawn(outer.as_ref(), &["hang"]);
     until("all are in the outer one", || active(outer.as_ref()) == 4);
@@ -99,7 +99,7 @@ pub(crate) fn a_process_of_an_inner_job_is_in_both(bench: &Bench) {
 
 pub(crate) fn closing_an_inner_job_leaves_the_outer_one_alone(bench: &Bench) {
     let outer = bench.job();
-    let inner = outer.nest(&bench.name()).unwrap();
+    let inner = outer.nest(&Bench::name()).unwrap();
     let inside = bench.spawn(inner.as_ref(), &["hang"]);
     let other = bench.spawn(outer.as_ref(), &["hang"]);
     drop(inner);
@@ -110,7 +110,7 @@ pub(crate) fn closing_an_inner_job_leaves_the_outer_one_alone(bench: &Bench) {
 
 pub(crate) fn ending_the_outer_job_ends_the_inner_one_with_the_same_code(bench: &Bench) {
     let outer = bench.job();
-    let inner = outer.nest(&bench.name()).unwrap();
+    let inner = outer.nest(&Bench::name()).unwrap();
     let inside = bench.spawn(inner.as_ref(), &["hang"]);
     outer.terminate(3010).unwrap();
     assert_eq!(ended(inside.as_ref()), 3010);
@@ -119,7 +119,7 @@ pub(crate) fn ending_the_outer_job_ends_the_inner_one_with_the_same_code(bench: 
 
 pub(crate) fn closing_the_outer_job_ends_the_inner_one(bench: &Bench) {
     let outer = bench.job();
-    let inner = outer.nest(&bench.name()).unwrap();
+    let inner = outer.nest(&Bench::name()).unwrap();
     let lock = bench.path("lock");
     let inside = bench.spawn(inner.as_ref(), &["lock", &lock, "hang"]);
     until("it runs", || is_locked(&lock));
@@ -159,12 +159,20 @@ pub(crate) fn what_ended_processes_used_is_counted(bench: &Bench) {
     assert_eq!(ended(process.as_ref()), 0);
     assert!(job.wait_empty(LONG).unwrap());
     let usage = job.usage().unwrap();
-    assert_eq!((usage.active_processes, usage.total_processes), (0, 2));
+    assert_eq!(usage.active_processes, 0);
+    if bench.host.features().backend == "linux" {
+        bench.not_run(
+            "the number of ended descendants",
+            "it is not told of each of them",
+        );
+    } else {
+        assert_eq!(usage.total_processes, 2);
+    }
     if bench.is_wine() {
         return bench.not_run("processor time of a job", "Wine counts none");
     }
     let used = usage.user_nanoseconds + usage.kernel_nanoseconds;
-    assert!((100_000_000..10_000_000_000).contains(&used), "{usage:?}");
+    assert!((10_000_000..10_000_000_000).contains(&used), "{usage:?}");
 }
 
 pub(crate) fn what_a_host_says_of_itself_does_not_change(bench: &Bench) {

@@ -106,7 +106,7 @@ pub(crate) fn a_full_job_refuses_another_process(bench: &Bench) {
     }
     let outer = bench.job();
     outer.set_limits(&kinds).unwrap();
-    let inner = outer.nest(&bench.name()).unwrap();
+    let inner = outer.nest(&Bench::name()).unwrap();
     let one = bench.spawn(inner.as_ref(), &["hang"]);
     bench.spawn(outer.as_ref(), &["hang"]);
     let refused = bench.start(inner.as_ref(), &bench.launch(&["hang"]));

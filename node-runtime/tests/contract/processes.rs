@@ -100,7 +100,7 @@ pub(crate) fn the_environment_is_the_given_one_alone(bench: &Bench) {
             .map(|(name, value)| (name.to_uppercase(), value))
             .collect()
     };
-    assert_eq!(upper(arrived), upper(bench.environment()));
+    assert_eq!(upper(arrived), upper(Bench::environment()));
 }
 
 pub(crate) fn the_folder_is_the_given_one(bench: &Bench) {

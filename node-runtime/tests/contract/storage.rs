@@ -10,7 +10,7 @@ use crate::bench::{Bench, kind};
 
 /// A folder with a file, and a place for it.
 fn folders(bench: &Bench) -> (PathBuf, PathBuf) {
-    let name = bench.name();
+    let name = Bench::name();
     let source = bench.folder.path().join(format!("{name}-source"));
     fs::create_dir(&source).unwrap();
     fs::write(source.join("file"), "content").unwrap();
@@ -34,7 +34,7 @@ fn by_each(bench: &Bench, case: impl Fn(Means, PathBuf, PathBuf)) {
         match means {
             Means::BindFilter => bench.not_run("the bind filter", "it needs a silo"),
             Means::VolumeMountPoint => {
-                bench.not_run("volume mount points", "no volume is made for it")
+                bench.not_run("volume mount points", "no volume is made for it");
             }
             Means::BindMount | Means::Junction | Means::Symlink => {
                 let (source, target) = folders(bench);

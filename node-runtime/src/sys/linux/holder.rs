@@ -1,10 +1,10 @@
 //! The holder of a job: a process of its own, below which every process of the job stays for good, because it is their
 //! subreaper. It ends them all when nobody holds the job any more, also when those that held it were killed.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt as _;
@@ -13,15 +13,17 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::io::Errno;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, WaitOptions, getpid, kill_process, set_child_subreaper,
     wait, waitid,
 };
 
+use super::members::State;
 use super::message::{self, Request, Start, ask, receive, send};
-use super::procfs::{self, HOLDER, Stat, nanoseconds};
-use crate::sys::{Notice, ProcessId, Usage};
+use super::procfs::{self, HOLDER, Stat};
+use crate::sys::{Notice, ProcessId};
 
 /// How a process waits to be resumed before its first instruction.
 const WAIT: &str = "hosttask-wait";
@@ -35,25 +37,6 @@ const LOOK: Duration = Duration::from_millis(20);
 struct Holder {
     state: Mutex<State>,
     changed: Condvar,
-}
-
-/// What is known of it.
-#[derive(Default)]
-struct State {
-    handles: usize,
-    is_closed: bool,
-    watchers: usize,
-    /// The processes that it started, until their exit codes were taken.
-    started: BTreeMap<u32, Option<u32>>,
-    /// The exit codes of those that were terminated: a signal cannot carry one.
-    codes: BTreeMap<u32, u32>,
-    /// All that were ever seen.
-    seen: BTreeSet<ProcessId>,
-    /// Those that wait for their own resuming.
-    waiting: BTreeSet<u32>,
-    is_suspended: bool,
-    nested: BTreeSet<String>,
-    notices: VecDeque<Notice>,
 }
 
 /// Does the duty of a holder, or of a process that waits, if the arguments ask for it. Returns the exit code.
@@ -142,9 +125,10 @@ impl Holder {
         }
     }
 
-    /// A handle, until it is closed.
-    fn keep(&self, mut handle: &UnixStream) {
-        let _ = handle.read(&mut [0]);
+    /// A handle, until it is closed: both ways, for a request ends by closing one.
+    fn keep(&self, handle: &UnixStream) {
+        let mut ends = [PollFd::new(handle, PollFlags::empty())];
+        let _ = retry_on_intr(|| poll(&mut ends, None));
         self.lock().handles -= 1;
         self.changed.notify_all();
     }
@@ -172,9 +156,9 @@ impl Holder {
                 if let Some(exit) = state.started.get_mut(&pid) {
                     *exit = Some(code);
                     let abnormal = by_signal.is_some();
-                    state.notices.push_back(Notice::Ended { pid, abnormal });
+                    state.tell(Notice::Ended { pid, abnormal });
                     if state.members().is_empty() {
-                        state.notices.push_back(Notice::Empty);
+                        state.tell(Notice::Empty);
                     }
                 }
             }
@@ -283,9 +267,11 @@ impl Holder {
         }
         let id = Stat::read(pid).ok_or(Errno::SRCH)?.id;
         state.seen.insert(id);
+        // The number may have been one of a descendant that its own parent has seen ending.
+        state.codes.remove(&pid);
         state.started.insert(pid, None);
         state.watchers += 1;
-        state.notices.push_back(Notice::Started { pid });
+        state.tell(Notice::Started { pid });
         Ok(id)
     }
 
@@ -343,59 +329,6 @@ impl Holder {
             for process in members {
                 let _ = process.signal(Signal::STOP);
             }
-        }
-    }
-}
-
-impl State {
-    /// The processes in it.
-    fn members(&mut self) -> Vec<Stat> {
-        let mut all = procfs::descendants(std::process::id());
-        all.retain(|process| !process.is_holder());
-        self.seen.extend(all.iter().map(|process| process.id));
-        all
-    }
-
-    /// Asks all to end. Returns the numbers of those that could not be asked.
-    fn interrupt(&mut self) -> Vec<u32> {
-        let members = self.members();
-        let failed = members.iter().filter(|it| it.signal(Signal::TERM).is_err());
-        failed.map(|it| it.id.pid).collect()
-    }
-
-    /// Lets one go on that waits for that, or all that do not.
-    fn resume(&mut self, only: Option<ProcessId>) {
-        match only {
-            Some(id) => drop(self.waiting.remove(&id.pid)),
-            None => self.is_suspended = false,
-        }
-        if self.is_suspended {
-            return;
-        }
-        for process in self.members() {
-            if !self.waiting.contains(&process.id.pid) {
-                let _ = process.signal(Signal::CONT);
-            }
-        }
-    }
-
-    /// What it used: what its processes use, and what those used that ended.
-    fn usage(&mut self) -> Usage {
-        let members = self.members();
-        let holders = procfs::descendants(std::process::id());
-        let own = members.iter().map(|it| it.own);
-        let ended = holders.iter().map(|it| it.children);
-        let this = Stat::read(std::process::id()).map(|it| it.children);
-        let sum = own.chain(ended).chain(this);
-        let [user, kernel] = sum.fold([0, 0], |[a, b], [c, d]| [a + c, b + d]);
-        let private = members.iter().map(|it| it.info().private_working_set_bytes);
-        Usage {
-            user_nanoseconds: nanoseconds(user),
-            kernel_nanoseconds: nanoseconds(kernel),
-            active_processes: u32::try_from(members.len()).unwrap_or(u32::MAX),
-            total_processes: u32::try_from(self.seen.len()).unwrap_or(u32::MAX),
-            private_working_set_bytes: Some(private.sum()),
-            ..Usage::default()
         }
     }
 }

@@ -8,12 +8,11 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, pidfd_send_signal};
 use serde::de::DeserializeOwned;
 
 use super::message::{self, Answer, Request, Start, ask};
-use super::{holder, procfs};
+use super::{holder, procfs, socket};
 use crate::limits::Limits;
 use crate::sys::{
     Console, Identity, Job, Launch, Notice, Process, ProcessId, ProcessInfo, Streams, Usage,
@@ -243,9 +242,7 @@ impl Process for LinuxProcess {
         let Some(process) = &self.descriptor else {
             return Ok(Some(UNKNOWN));
         };
-        let mut ends = [PollFd::new(process, PollFlags::IN)];
-        let count = poll(&mut ends, Timespec::try_from(timeout).ok().as_ref())?;
-        Ok((count > 0).then_some(UNKNOWN))
+        Ok(socket::is_ready(process, timeout)?.then_some(UNKNOWN))
     }
 
     fn terminate(&self, exit_code: u32) -> io::Result<()> {

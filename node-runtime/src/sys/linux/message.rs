@@ -9,7 +9,7 @@ use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixStream};
 use std::time::Duration;
 
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
@@ -70,41 +70,53 @@ pub(super) fn address(job: &str) -> io::Result<SocketAddr> {
     SocketAddr::from_abstract_name(format!("hosttask-job-{job}"))
 }
 
-/// Asks the holder of a job. What it says after the answer can be read from the connection.
+/// Asks the holder of a job; `NotFound` where it is gone, or goes meanwhile. What it says after the answer can be read from
+/// the connection.
 pub(super) fn ask<T: DeserializeOwned>(
     job: &str,
     request: &Request,
     files: &[OwnedFd],
 ) -> io::Result<(T, BufReader<UnixStream>)> {
-    let connection = UnixStream::connect_addr(&address(job)?).map_err(|error| {
-        let is_gone = error.kind() == io::ErrorKind::ConnectionRefused;
+    const GONE: [Errno; 3] = [Errno::CONNREFUSED, Errno::CONNRESET, Errno::PIPE];
+    let exchanged = exchange(job, request, files).map_err(|error| {
+        let is_gone = GONE
+            .iter()
+            .any(|it| Some(it.raw_os_error()) == error.raw_os_error());
         if is_gone {
             io::ErrorKind::NotFound.into()
         } else {
             error
         }
-    })?;
+    });
+    let (line, connection) = exchanged?;
+    if line.is_empty() {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    let answer: Answer<T> = serde_json::from_str(&line)?;
+    Ok((answer.map_err(error)?, connection))
+}
+
+/// Sends a request, and reads the line that answers it.
+fn exchange(
+    job: &str,
+    request: &Request,
+    files: &[OwnedFd],
+) -> io::Result<(String, BufReader<UnixStream>)> {
+    let mut connection = UnixStream::connect_addr(&address(job)?)?;
     let borrowed: Vec<_> = files.iter().map(|file| file.as_fd()).collect();
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !borrowed.is_empty() {
         control.push(SendAncillaryMessage::ScmRights(&borrowed));
     }
-    sendmsg(
-        &connection,
-        &[IoSlice::new(b"\n")],
-        &mut control,
-        SendFlags::NOSIGNAL,
-    )?;
-    (&connection).write_all(&serde_json::to_vec(request)?)?;
+    let first = [IoSlice::new(b"\n")];
+    retry_on_intr(|| sendmsg(&connection, &first, &mut control, SendFlags::NOSIGNAL))?;
+    connection.write_all(&serde_json::to_vec(request)?)?;
     connection.shutdown(Shutdown::Write)?;
-    let mut reader = BufReader::new(connection);
+    let mut connection = BufReader::new(connection);
     let mut line = String::new();
-    if reader.read_line(&mut line)? == 0 {
-        return Err(io::ErrorKind::NotFound.into());
-    }
-    let answer: Answer<T> = serde_json::from_str(&line)?;
-    Ok((answer.map_err(error)?, reader))
+    connection.read_line(&mut line)?;
+    Ok((line, connection))
 }
 
 /// An error of the system, with a kind where it has none of its own.
@@ -121,13 +133,15 @@ pub(super) fn receive(mut connection: &UnixStream) -> io::Result<(Request, Vec<F
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut byte = [0];
-    let flags = RecvFlags::CMSG_CLOEXEC;
-    recvmsg(
-        connection,
-        &mut [IoSliceMut::new(&mut byte)],
-        &mut control,
-        flags,
-    )?;
+    let mut first = [IoSliceMut::new(&mut byte)];
+    retry_on_intr(|| {
+        recvmsg(
+            connection,
+            &mut first,
+            &mut control,
+            RecvFlags::CMSG_CLOEXEC,
+        )
+    })?;
     let mut files = Vec::new();
     for message in control.drain() {
         if let RecvAncillaryMessage::ScmRights(rights) = message {

@@ -4,10 +4,13 @@
 //! A job is a process of its own, its holder, which is the subreaper of all in it: whatever they start stays below it, also
 //! in another session. When the last handle is closed, also by `SIGKILL`, the holder ends all of them. What is not caught:
 //! a holder that is itself killed by `SIGKILL` leaves its processes to the system. Exit codes have eight bits here, except
-//! those given to `terminate`. Notices tell of the processes that the job was asked to start, not of those they start.
+//! those given to `terminate`. Notices tell of the processes that the job was asked to start, not of those they start, and
+//! a descendant that ends before anybody looks is not counted. Descriptors that this process was itself started with, and
+//! that are not closed on exec, are passed on: safe code cannot close them.
 
 mod holder;
 mod job;
+mod members;
 mod message;
 pub mod pipe;
 mod procfs;

@@ -2,13 +2,14 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsFd, AsRawFd as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::retry_on_intr;
 
 use crate::sys::{Connection, Listener};
 
@@ -63,6 +64,14 @@ pub(super) fn listen(address: &str) -> io::Result<LinuxListener> {
     })
 }
 
+/// Waits until a descriptor can be read, or has ended where it is one of a process.
+pub(super) fn is_ready(descriptor: impl AsFd, timeout: Duration) -> io::Result<bool> {
+    let mut ends = [PollFd::new(&descriptor, PollFlags::IN)];
+    // What is too long to be counted is for ever.
+    let timeout = Timespec::try_from(timeout).ok();
+    Ok(retry_on_intr(|| poll(&mut ends, timeout.as_ref()))? > 0)
+}
+
 /// Connects to a path.
 pub(super) fn connect(address: &str) -> io::Result<Box<dyn Connection>> {
     let Short(short, _folder) = Short::new(Path::new(address))?;
@@ -77,8 +86,7 @@ pub(super) fn connect(address: &str) -> io::Result<Box<dyn Connection>> {
 
 impl Listener for LinuxListener {
     fn accept(&mut self, timeout: Duration) -> io::Result<Option<Box<dyn Connection>>> {
-        let mut ends = [PollFd::new(&self.listener, PollFlags::IN)];
-        if poll(&mut ends, Timespec::try_from(timeout).ok().as_ref())? == 0 {
+        if !is_ready(&self.listener, timeout)? {
             return Ok(None);
         }
         let (stream, _) = self.listener.accept()?;
@@ -97,12 +105,16 @@ impl Drop for LinuxListener {
 #[derive(Debug)]
 struct LinuxConnection(UnixStream);
 
-/// What took too long, by its own name.
-fn timed_out(error: io::Error) -> io::Error {
-    if error.kind() == io::ErrorKind::WouldBlock {
-        return io::ErrorKind::TimedOut.into();
+/// Does it again when this process was only stopped meanwhile, and calls what took too long by its name.
+fn retry(mut operation: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match operation().map_err(|error| (error.kind(), error)) {
+            Ok(count) => return Ok(count),
+            Err((io::ErrorKind::Interrupted, _)) => {}
+            Err((io::ErrorKind::WouldBlock, _)) => return Err(io::ErrorKind::TimedOut.into()),
+            Err((_, error)) => return Err(error),
+        }
     }
-    error
 }
 
 impl Connection for LinuxConnection {
@@ -116,13 +128,13 @@ impl Connection for LinuxConnection {
 
 impl Read for LinuxConnection {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer).map_err(timed_out)
+        retry(|| self.0.read(buffer))
     }
 }
 
 impl Write for LinuxConnection {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes).map_err(timed_out)
+        retry(|| self.0.write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -1,0 +1,91 @@
+//! What the holder of a job knows of it, and does with all of its processes.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use rustix::process::Signal;
+
+use super::procfs::{self, Stat, nanoseconds};
+use crate::sys::{Notice, ProcessId, Usage};
+
+/// How many notices are kept.
+const KEPT_NOTICES: usize = 1024;
+
+/// What is known of a job.
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) handles: usize,
+    pub(super) is_closed: bool,
+    pub(super) watchers: usize,
+    /// The processes that it started, until their exit codes were taken.
+    pub(super) started: BTreeMap<u32, Option<u32>>,
+    /// The exit codes of those that were terminated: a signal cannot carry one.
+    pub(super) codes: BTreeMap<u32, u32>,
+    /// All that were ever seen.
+    pub(super) seen: BTreeSet<ProcessId>,
+    /// Those that wait for their own resuming.
+    pub(super) waiting: BTreeSet<u32>,
+    pub(super) is_suspended: bool,
+    pub(super) nested: BTreeSet<String>,
+    pub(super) notices: VecDeque<Notice>,
+}
+
+impl State {
+    /// The processes in it.
+    pub(super) fn members(&mut self) -> Vec<Stat> {
+        let mut all = procfs::descendants(std::process::id());
+        all.retain(|process| !process.is_holder());
+        self.seen.extend(all.iter().map(|process| process.id));
+        all
+    }
+
+    /// Keeps a notice for whoever reads it; the oldest are lost.
+    pub(super) fn tell(&mut self, notice: Notice) {
+        self.notices.push_back(notice);
+        if self.notices.len() > KEPT_NOTICES {
+            self.notices.pop_front();
+        }
+    }
+
+    /// Asks all to end. Returns the numbers of those that could not be asked.
+    pub(super) fn interrupt(&mut self) -> Vec<u32> {
+        let members = self.members();
+        let failed = members.iter().filter(|it| it.signal(Signal::TERM).is_err());
+        failed.map(|it| it.id.pid).collect()
+    }
+
+    /// Lets one go on that waits for that, or all that do not.
+    pub(super) fn resume(&mut self, only: Option<ProcessId>) {
+        match only {
+            Some(id) => drop(self.waiting.remove(&id.pid)),
+            None => self.is_suspended = false,
+        }
+        if self.is_suspended {
+            return;
+        }
+        for process in self.members() {
+            if !self.waiting.contains(&process.id.pid) {
+                let _ = process.signal(Signal::CONT);
+            }
+        }
+    }
+
+    /// What it used: what its processes use, and what those used that ended.
+    pub(super) fn usage(&mut self) -> Usage {
+        let members = self.members();
+        let holders = procfs::descendants(std::process::id());
+        let own = members.iter().map(|it| it.own);
+        let ended = holders.iter().map(|it| it.children);
+        let this = Stat::read(std::process::id()).map(|it| it.children);
+        let sum = own.chain(ended).chain(this);
+        let [user, kernel] = sum.fold([0, 0], |[a, b], [c, d]| [a + c, b + d]);
+        let private = members.iter().map(|it| it.info().private_working_set_bytes);
+        Usage {
+            user_nanoseconds: nanoseconds(user),
+            kernel_nanoseconds: nanoseconds(kernel),
+            active_processes: u32::try_from(members.len()).unwrap_or(u32::MAX),
+            total_processes: u32::try_from(self.seen.len()).unwrap_or(u32::MAX),
+            private_working_set_bytes: Some(private.sum()),
+            ..Usage::default()
+        }
+    }
+}

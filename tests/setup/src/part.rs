@@ -29,6 +29,8 @@ pub(crate) struct Count {
     pub(crate) failed: u64,
     /// One reason for each test that did not run.
     pub(crate) skipped: Vec<String>,
+    /// How many passed in each run of the same tests that has a name.
+    pub(crate) named: Vec<(&'static str, u64)>,
 }
 
 /// A part while it runs.
@@ -96,6 +98,19 @@ impl Session {
         self.count.add(found);
     }
 
+    /// Runs tests that run more than once, each time under another name.
+    pub(crate) fn test_named(&mut self, name: &'static str, command: &mut Command) {
+        let before = self.count.passed;
+        self.test(command);
+        let passed = self.count.passed.saturating_sub(before);
+        self.count.named.push((name, passed));
+    }
+
+    /// Says what could not be run, and what would help.
+    pub(crate) fn skip(&mut self, reason: String) {
+        self.count.skipped.push(reason);
+    }
+
     /// Counts one check.
     pub(crate) fn record(&mut self, is_good: bool) {
         if is_good {
@@ -149,6 +164,7 @@ impl Count {
         self.passed += other.passed;
         self.failed += other.failed;
         self.skipped.extend(other.skipped);
+        self.named.extend(other.named);
     }
 
     /// Reads what test programs print. A test that prints `not run: REASON` ends well but has proved

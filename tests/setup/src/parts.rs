@@ -20,7 +20,7 @@ const WINDOWS_PACKAGES: [&str; 4] = [
 ];
 
 /// Every part, in the order they run.
-pub(crate) static ALL: [Part; 10] = [
+pub(crate) static ALL: [Part; 13] = [
     Part {
         name: "format",
         about: "rustfmt and gofmt would change nothing",
@@ -48,8 +48,23 @@ pub(crate) static ALL: [Part; 10] = [
     },
     Part {
         name: "unit",
-        about: "tests of crds, operator, node-runtime and setup; generated files are current",
+        about: "tests of crds, operator and setup; generated files are current",
         run: unit,
+    },
+    Part {
+        name: "contract",
+        about: "the suite that every backend of the node runtime passes: in memory, Linux, Windows (run by Wine)",
+        run: contract,
+    },
+    Part {
+        name: "node-runtime",
+        about: "all other tests of the node runtime, on Linux",
+        run: node_runtime,
+    },
+    Part {
+        name: "miri",
+        about: "the pure parts of the node runtime under Miri, where a nightly toolchain has it",
+        run: miri,
     },
     Part {
         name: "model",
@@ -136,12 +151,7 @@ fn go_vet(part: &mut Session) -> Result<(), NotSetUp> {
 
 #[expect(clippy::unnecessary_wraps, reason = "every part has the same shape")]
 fn unit(part: &mut Session) -> Result<(), NotSetUp> {
-    let packages = [
-        "hosttask-crds",
-        "hosttask-operator",
-        "hosttask-node-runtime",
-        "hosttask-setup",
-    ];
+    let packages = ["hosttask-crds", "hosttask-operator", "hosttask-setup"];
     part.test(
         test()
             .args(packages.iter().flat_map(|name| ["--package", name]))
@@ -168,17 +178,104 @@ fn model(part: &mut Session) -> Result<(), NotSetUp> {
 }
 
 fn windows_tests(part: &mut Session) -> Result<(), NotSetUp> {
-    tools::windows_compiler(part)?;
-    let program = tools::wine(part)?;
-    let wine = Wine::start(part, program)?;
-    let mut command = test();
-    command
-        .args(["--target", WINDOWS, "--lib", "--bins", "--tests"])
-        .args(WINDOWS_PACKAGES);
-    command.env("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER", &wine.runner);
-    part.test(command.args(SHOW));
+    let wine = wine(part)?;
+    let mut crds = on_windows(&wine);
+    crds.args(["--package", "hosttask-crds", "--lib", "--tests"]);
+    part.test(crds.args(SHOW));
+    let mut runtime = on_windows(&wine);
+    part.test(runtime.args(except_contract()).args(SHOW));
     wine.stop(part);
     Ok(())
+}
+
+/// The same tests on every backend, each counted on its own.
+fn contract(part: &mut Session) -> Result<(), NotSetUp> {
+    let suite = ["--package", RUNTIME, "--test", "contract", "--"];
+    let only = |backend: &'static str| [backend, "--show-output"];
+    part.test_named("in memory", test().args(suite).args(only("fake::")));
+    part.test_named("Linux", test().args(suite).args(only("native::")));
+    let wine = wine(part)?;
+    part.test_named(
+        "Windows",
+        on_windows(&wine).args(suite).args(only("native::")),
+    );
+    wine.stop(part);
+    Ok(())
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "every part has the same shape")]
+fn node_runtime(part: &mut Session) -> Result<(), NotSetUp> {
+    part.test(test().args(except_contract()).args(SHOW));
+    Ok(())
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "every part has the same shape")]
+fn miri(part: &mut Session) -> Result<(), NotSetUp> {
+    let with = |arguments: &[&str]| {
+        // Another toolchain than the one this was started with.
+        let mut command = Command::new("rustup");
+        command
+            .args(["run", "nightly", "cargo", "miri"])
+            .args(arguments);
+        command.current_dir(cargo::root());
+        command.env("CARGO_TARGET_DIR", cargo::target_dir().join("miri"));
+        command
+    };
+    if !part.run(&mut with(&["--version"])).0 {
+        part.skip(
+            "Miri needs: rustup toolchain install nightly --component miri,rust-src".to_owned(),
+        );
+        return Ok(());
+    }
+    let mut tests = with(&[
+        "test",
+        "--locked",
+        "--package",
+        RUNTIME,
+        "--lib",
+        "--",
+        "--show-output",
+    ]);
+    part.test(tests.args(PURE));
+    Ok(())
+}
+
+/// The modules of the node runtime without any effect.
+const PURE: [&str; 4] = ["launch::", "state::", "limits::", "id::"];
+
+/// The package of the node runtime.
+const RUNTIME: &str = "hosttask-node-runtime";
+
+/// Every test program of the node runtime but that of the contract, which is a part of its own.
+fn except_contract() -> Vec<String> {
+    let folder = cargo::root().join("node-runtime").join("tests");
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let programs = entries.map(|entry| entry.path()).filter(|path| {
+        path.extension().is_some_and(|end| end == "rs") || path.join("main.rs").is_file()
+    });
+    let names = programs.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()));
+    let mut names: Vec<String> = names.filter(|name| name != "contract").collect();
+    names.sort();
+    let tests = names
+        .into_iter()
+        .flat_map(|name| ["--test".to_owned(), name]);
+    let always = ["--package", RUNTIME, "--lib", "--bins"].map(ToOwned::to_owned);
+    always.into_iter().chain(tests).collect()
+}
+
+/// A Wine that is ready for the tests of Windows programs.
+fn wine(part: &mut Session) -> Result<Wine, NotSetUp> {
+    tools::windows_compiler(part)?;
+    let program = tools::wine(part)?;
+    Wine::start(part, program)
+}
+
+/// `cargo test` for Windows, run by Wine.
+fn on_windows(wine: &Wine) -> Command {
+    let mut command = test();
+    command.args(["--target", WINDOWS]);
+    command.env("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER", &wine.runner);
+    command
 }
 
 fn kustomize(part: &mut Session) -> Result<(), NotSetUp> {

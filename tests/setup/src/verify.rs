@@ -156,6 +156,14 @@ fn run_one(part: &Part, logs: &Path) -> Count {
 
 fn numbers(count: &Count) -> String {
     let mut text = format!("{} passed", count.passed);
+    let named: Vec<String> = count
+        .named
+        .iter()
+        .map(|(name, passed)| format!("{name} {passed}"))
+        .collect();
+    if !named.is_empty() {
+        text = format!("{text} ({})", named.join(", "));
+    }
     if count.failed > 0 {
         text = format!("{text}, {} failed", count.failed);
     }
@@ -222,11 +230,20 @@ mod tests {
     }
 
     #[test]
+    fn runs_of_the_same_tests_are_counted_one_by_one() {
+        let count = Count {
+            passed: 7,
+            named: vec![("fake", 4), ("windows", 3)],
+            ..Count::default()
+        };
+        assert_eq!(numbers(&count), "7 passed (fake 4, windows 3)");
+    }
+
+    #[test]
     fn the_last_line_has_the_counts_and_the_reasons_stand_above_it() {
         let mut total = Count {
             passed: 7,
-            failed: 0,
-            skipped: Vec::new(),
+            ..Count::default()
         };
         assert_eq!(summary(&total), "7 passed, 0 failed");
         total.skipped = vec!["a: b".to_owned(), "a: b".to_owned()];

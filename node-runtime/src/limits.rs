@@ -106,29 +106,6 @@ pub struct NetworkRate {
 }
 
 impl Limits {
-    /// These limits where `new` leaves something out, and those of `new` otherwise. A limit can be changed so, not lifted.
-    #[must_use]
-    pub fn updated_by(&self, new: &Self) -> Self {
-        let affinity = match new.affinity.is_empty() {
-            true => &self.affinity,
-            false => &new.affinity,
-        };
-        let ui = match new.ui.is_empty() {
-            true => &self.ui,
-            false => &new.ui,
-        };
-        Self {
-            job_memory_bytes: new.job_memory_bytes.or(self.job_memory_bytes),
-            process_memory_bytes: new.process_memory_bytes.or(self.process_memory_bytes),
-            cpu: new.cpu.or(self.cpu),
-            affinity: affinity.clone(),
-            active_processes: new.active_processes.or(self.active_processes),
-            priority: new.priority.or(self.priority),
-            ui: ui.clone(),
-            network: new.network.or(self.network),
-        }
-    }
-
     /// The kinds that are set.
     pub fn kinds(&self) -> BTreeSet<LimitKind> {
         let cpu = match self.cpu {
@@ -183,24 +160,6 @@ mod tests {
             ..Limits::default()
         };
         assert_eq!(weight.kinds(), BTreeSet::from([LimitKind::CpuWeight]));
-    }
-
-    #[test]
-    fn an_update_changes_what_it_names_and_keeps_the_rest() {
-        let new = Limits {
-            cpu: Some(Cpu::Weight(1)),
-            active_processes: Some(20),
-            ..Limits::default()
-        };
-        let updated = all().updated_by(&new);
-        let expected = Limits {
-            cpu: new.cpu,
-            active_processes: new.active_processes,
-            ..all()
-        };
-        assert_eq!(updated, expected);
-        assert_eq!(Limits::default().updated_by(&all()), all());
-        assert_eq!(all().updated_by(&Limits::default()), all());
     }
 
     #[test]

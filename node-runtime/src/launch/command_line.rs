@@ -43,13 +43,11 @@ pub fn split(line: &str) -> Vec<String> {
 /// A backslash escapes nothing here, a quote in the middle of a word is a part of it, and a line that starts with white space
 /// has an empty first word.
 pub(super) fn split_first(line: &str) -> (&str, &str) {
-    match line.strip_prefix('"') {
-        Some(inside) => inside.split_once('"').unwrap_or((inside, "")),
-        None => {
-            let end = line.find(is_first_border).unwrap_or(line.len());
-            line.split_at(end)
-        }
+    if let Some(inside) = line.strip_prefix('"') {
+        return inside.split_once('"').unwrap_or((inside, ""));
     }
+    let end = line.find(is_first_border).unwrap_or(line.len());
+    line.split_at(end)
 }
 
 /// Windows itself ends an unquoted first word at every control character.

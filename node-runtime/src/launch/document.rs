@@ -31,8 +31,8 @@ pub(super) enum Value {
     /// A number that is negative, has a fraction or is too large, as it is printed.
     Number(String),
     Text(String),
-    List(Vec<Value>),
-    Object(BTreeMap<String, Value>),
+    List(Vec<Self>),
+    Object(BTreeMap<String, Self>),
 }
 
 impl Value {
@@ -106,7 +106,7 @@ struct Bounds<'b> {
 /// Where a value stands, as a chain up to the top.
 #[derive(Clone, Copy)]
 struct Place<'a> {
-    above: Option<&'a Place<'a>>,
+    above: Option<&'a Self>,
     step: Step<'a>,
 }
 

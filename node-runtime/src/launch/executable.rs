@@ -22,7 +22,7 @@ pub(super) struct Search<'a> {
     /// The folder the process starts in.
     pub(super) directory: &'a str,
     /// The value of `PATH`.
-    pub(super) search_path: &'a str,
+    pub(super) path_variable: &'a str,
     /// Whether batch files may be run.
     pub(super) allow_batch: bool,
 }
@@ -100,7 +100,7 @@ impl Search<'_> {
         if places.rules == Rules::Windows && is_own {
             all.push(self.directory.to_owned());
         }
-        all.extend(environment::folders(places.rules, self.search_path));
+        all.extend(environment::folders(places.rules, self.path_variable));
         all.push(places.system.clone());
         if places.rules == Rules::Windows {
             all.push(format!("{}\\System", places.windows));

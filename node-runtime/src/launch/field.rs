@@ -32,62 +32,64 @@ impl Fields {
 
     /// A text. `null` is none, here and below.
     pub(super) fn text(&mut self, name: &str, problems: &mut Problems) -> Option<String> {
-        match self.take(name)? {
-            Value::Text(text) => Some(text),
-            other => self.wrong(name, "a text", &other, problems),
+        let value = self.take(name)?;
+        if let Value::Text(text) = value {
+            return Some(text);
         }
+        wrong(&self.path(name), "a text", &value, problems);
+        None
     }
 
     /// A flag; one that is none is false.
     pub(super) fn flag(&mut self, name: &str, problems: &mut Problems) -> bool {
-        match self.take(name) {
-            None => false,
-            Some(Value::Flag(flag)) => flag,
-            Some(other) => {
-                self.wrong::<()>(name, "true or false", &other, problems);
-                false
-            }
+        let Some(value) = self.take(name) else {
+            return false;
+        };
+        if let Value::Flag(flag) = value {
+            return flag;
         }
+        wrong(&self.path(name), "true or false", &value, problems);
+        false
     }
 
     /// A whole number from 0.
     pub(super) fn number(&mut self, name: &str, problems: &mut Problems) -> Option<u64> {
-        match self.take(name)? {
-            Value::Whole(number) => Some(number),
-            Value::Number(text) => {
-                let path = self.path(name);
-                problems.add_value(&path, &text, "write a whole number from 0");
-                None
-            }
-            other => self.wrong(name, "a whole number", &other, problems),
+        let value = self.take(name)?;
+        let path = self.path(name);
+        if let Value::Whole(number) = value {
+            return Some(number);
         }
+        if let Value::Number(text) = value {
+            problems.add_value(&path, &text, "write a whole number from 0");
+        } else {
+            wrong(&path, "a whole number", &value, problems);
+        }
+        None
     }
 
     /// A list of texts; one that is none is empty. Items of another kind are left out, with a problem.
     pub(super) fn texts(&mut self, name: &str, problems: &mut Problems) -> Vec<String> {
         let path = self.path(name);
         let items = self.list(name, problems).into_iter().enumerate();
-        let texts = items.filter_map(|(number, item)| match item {
-            Value::Text(text) => Some(text),
-            other => {
-                wrong(
-                    &format_args!("{path}[{number}]"),
-                    "a text",
-                    &other,
-                    problems,
-                );
-                None
+        let texts = items.filter_map(|(number, item)| {
+            if let Value::Text(text) = item {
+                return Some(text);
             }
+            wrong(&format_args!("{path}[{number}]"), "a text", &item, problems);
+            None
         });
         texts.collect()
     }
 
     /// An object.
     pub(super) fn object(&mut self, name: &str, problems: &mut Problems) -> Option<Self> {
-        match self.take(name)? {
-            Value::Object(values) => Some(Self::new(self.path(name), values)),
-            other => self.wrong(name, "an object", &other, problems),
+        let value = self.take(name)?;
+        let path = self.path(name);
+        if let Value::Object(values) = value {
+            return Some(Self::new(path, values));
         }
+        wrong(&path, "an object", &value, problems);
+        None
     }
 
     /// A list of objects; one that is none is empty.
@@ -96,13 +98,11 @@ impl Fields {
         let items = self.list(name, problems).into_iter().enumerate();
         let objects = items.filter_map(|(number, item)| {
             let path = format!("{path}[{number}]");
-            match item {
-                Value::Object(values) => Some(Self::new(path, values)),
-                other => {
-                    wrong(&path, "an object", &other, problems);
-                    None
-                }
+            if let Value::Object(values) = item {
+                return Some(Self::new(path, values));
             }
+            wrong(&path, "an object", &item, problems);
+            None
         });
         objects.collect()
     }
@@ -162,31 +162,20 @@ impl Fields {
     }
 
     fn list(&mut self, name: &str, problems: &mut Problems) -> Vec<Value> {
-        match self.take(name) {
-            None => Vec::new(),
-            Some(Value::List(list)) => list,
-            Some(other) => {
-                self.wrong::<()>(name, "a list", &other, problems);
-                Vec::new()
-            }
+        let Some(value) = self.take(name) else {
+            return Vec::new();
+        };
+        if let Value::List(list) = value {
+            return list;
         }
+        wrong(&self.path(name), "a list", &value, problems);
+        Vec::new()
     }
 
     fn take(&mut self, name: &str) -> Option<Value> {
         self.values
             .remove(name)
             .filter(|value| *value != Value::Null)
-    }
-
-    fn wrong<T>(
-        &self,
-        name: &str,
-        wanted: &str,
-        value: &Value,
-        problems: &mut Problems,
-    ) -> Option<T> {
-        wrong(&self.path(name), wanted, value, problems);
-        None
     }
 }
 

@@ -6,6 +6,9 @@ use super::problem::Problems;
 use super::{Context, MountPlan};
 use crate::sys::Places;
 
+/// How many a container can have. Each is compared with each.
+const MOST: usize = 1_000;
+
 const REFUSALS: &[Refusal] = &[
     ("uidMappings", "this runtime maps no users; leave it out"),
     ("gidMappings", "this runtime maps no groups; leave it out"),
@@ -19,6 +22,11 @@ pub(super) fn read(
     problems: &mut Problems,
 ) -> Vec<MountPlan> {
     let mut mounts: Vec<MountPlan> = Vec::new();
+    if list.len() > MOST {
+        let rule = format_args!("there are {} of them; give at most {MOST}", list.len());
+        problems.add("mounts", rule);
+        return mounts;
+    }
     for fields in list {
         let path = fields.path("destination");
         let Some(mount) = one(fields, expected_root, context.places, problems) else {

@@ -8,6 +8,9 @@ const MOST: usize = 100;
 /// The most characters of a value that are shown.
 const SHOWN: usize = 80;
 
+/// The most characters of a path that are shown in an error about it.
+const SHOWN_PATH: usize = 300;
+
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -78,7 +81,7 @@ impl Problems {
         self.list.push(Problem {
             path: shorten(path),
             value,
-            rule: rule.to_string(),
+            rule: clean(&rule.to_string()),
         });
     }
 }
@@ -101,22 +104,32 @@ impl fmt::Display for Problems {
 impl std::error::Error for Problems {}
 
 /// A text that cannot break a line of a log or a terminal.
+fn clean(text: &str) -> String {
+    text.chars().fold(String::new(), |mut shown, letter| {
+        match letter {
+            // A path with every backslash doubled is hard to read.
+            '\\' | '"' | '\'' => shown.push(letter),
+            _ => shown.extend(letter.escape_debug()),
+        }
+        shown
+    })
+}
+
+/// The same, cut for a value among others.
 pub(super) fn shorten(text: &str) -> String {
-    let mut shown: String = text
-        .chars()
-        .take(SHOWN)
-        .fold(String::new(), |mut shown, letter| {
-            match letter {
-                // A path with every backslash doubled is hard to read.
-                '\\' | '"' | '\'' => shown.push(letter),
-                _ => shown.extend(letter.escape_debug()),
-            }
-            shown
-        });
-    if text.chars().nth(SHOWN).is_some() {
-        shown.push('…');
+    cut(text, SHOWN)
+}
+
+/// The same, cut where no path of ordinary length is.
+pub(super) fn shown(text: &str) -> String {
+    cut(text, SHOWN_PATH)
+}
+
+fn cut(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", clean(text.get(..end).unwrap_or_default())),
+        None => clean(text),
     }
-    shown
 }
 
 #[cfg(test)]
@@ -128,8 +141,10 @@ mod tests {
         let mut problems = Problems::default();
         problems.add("process.args", "give at least one");
         problems.add_value("a\nb", "\u{1b}[31mred\r\n", "wrong");
+        problems.add("c", "no \u{202e}\u{1b}");
         let text = problems.to_string();
-        assert_eq!(text.lines().count(), 2, "{text}");
+        assert_eq!(text.lines().count(), 3, "{text}");
+        assert!(!text.contains('\u{202e}'), "{text}");
         assert!(text.lines().all(|line| !line.contains(char::is_control)));
         assert!(problems.unless_any(Some(())).is_err());
     }

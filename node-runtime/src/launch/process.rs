@@ -165,15 +165,14 @@ fn console(fields: &mut Fields, context: &Context<'_>, problems: &mut Problems) 
 }
 
 /// One side of a console, in characters. Zero leaves it as it is.
-fn side(size: &mut Fields, name: &str, side: &mut u16, problems: &mut Problems) {
-    let Some(value) = size.number(name, problems).filter(|value| *value > 0) else {
+fn side(box_size: &mut Fields, name: &str, side: &mut u16, problems: &mut Problems) {
+    let Some(value) = box_size.number(name, problems).filter(|value| *value > 0) else {
         return;
     };
-    match i16::try_from(value) {
-        Ok(value) => *side = value.unsigned_abs(),
-        Err(_) => {
-            let rule = "it must be from 1 to 32767";
-            problems.add_value(&size.path(name), &value.to_string(), rule);
-        }
+    if let Ok(value) = i16::try_from(value) {
+        *side = value.unsigned_abs();
+    } else {
+        let rule = "it must be from 1 to 32767";
+        problems.add_value(&box_size.path(name), &value.to_string(), rule);
     }
 }

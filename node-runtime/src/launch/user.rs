@@ -135,9 +135,8 @@ fn can_less_or_same(user: &User, other: &User) -> bool {
     match (user, other) {
         (User::Group(name), User::Group(other)) => name.to_lowercase() == other.to_lowercase(),
         (User::Inherit, User::System) => false,
-        (_, User::System) => true,
         // Whoever runs the runtime is an administrator; whether it is the system is not known here.
-        (User::LocalService | User::NetworkService, User::Inherit) => true,
+        (_, User::System) | (User::LocalService | User::NetworkService, User::Inherit) => true,
         _ => user == other,
     }
 }

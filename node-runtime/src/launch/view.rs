@@ -56,7 +56,8 @@ impl<'a> View<'a> {
     /// What was put in is not read again. `$env:` ends with its name: a longer one is another variable.
     pub(super) fn expand(&self, text: &str) -> String {
         let separator = path::separator(self.places().rules);
-        let root = self.root().strip_suffix(separator).unwrap_or(self.root());
+        let root = self.root();
+        let root = root.strip_suffix(separator).unwrap_or(root);
         let mut expanded = String::new();
         let mut rest = text;
         while let Some(at) = rest.find(['%', '$']) {

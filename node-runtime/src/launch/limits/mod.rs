@@ -51,7 +51,7 @@ pub(super) struct Asked {
 
 /// Reads new limits for a running container: a `windows.resources` object of the OCI spec.
 ///
-/// What it leaves out, or sets to zero, is none in the result: [`Limits::updated_by`] keeps the old.
+/// What it leaves out, or sets to zero, is none in the result; the caller decides whether the old limit stays.
 pub fn update(resources: &[u8], features: &Features, processors: u32) -> Result<Limits, Problems> {
     let mut problems = Problems::default();
     let Some(fields) = document::read(resources, &mut problems) else {
@@ -158,9 +158,10 @@ impl Asked {
             };
             // A host with more than 64 has several groups, and which has how many is not known here.
             let has_one_group = processors <= 64;
-            let known = match has_one_group {
-                true => u64::MAX >> (64 - processors.clamp(1, 64)),
-                false => u64::MAX,
+            let known = if has_one_group {
+                u64::MAX >> (64 - processors.clamp(1, 64))
+            } else {
+                u64::MAX
             };
             let shown = format!("{mask:#x}");
             if mask == 0 {

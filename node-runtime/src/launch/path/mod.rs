@@ -100,10 +100,10 @@ fn start_of_windows(text: &str) -> Result<Start<'_>, PathError> {
     }
     if let Some(rest) = after_separators(text, 1) {
         // `\??\C:\…` is how the kernel writes it.
-        return match rest.starts_with("??") {
-            true => Err(PathError::Device),
-            false => Ok(Start::Rooted(rest)),
-        };
+        if rest.starts_with("??") {
+            return Err(PathError::Device);
+        }
+        return Ok(Start::Rooted(rest));
     }
     if let Some((drive, rest)) = split_drive(text) {
         let prefix = format!("{drive}:\\");
@@ -308,10 +308,10 @@ pub(super) fn check_name(rules: Rules, name: &str) -> Result<(), PathError> {
         return Err(PathError::TooLong);
     }
     if rules == Rules::Posix {
-        return match name.contains('\0') {
-            true => Err(PathError::Character('\0')),
-            false => Ok(()),
-        };
+        if name.contains('\0') {
+            return Err(PathError::Character('\0'));
+        }
+        return Ok(());
     }
     if name.contains(':') {
         return Err(PathError::Stream);

@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use super::executable::{self, Search};
 use super::path::PathError;
+use super::problem::shown;
 use super::view::View;
 use super::{Command, ProcessPlan, Surroundings, batch, command_line, directory, environment};
 use crate::sys::{Launch, Rules};
@@ -17,7 +18,7 @@ const LONGEST_LINE: usize = 32_766;
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ResolveError {
     /// The folder is no path that can be used.
-    #[error("the folder \"{directory}\" cannot be used: {why}")]
+    #[error("the folder \"{}\" cannot be used: {}", shown(directory), shown(&why.to_string()))]
     Directory {
         /// The folder, with variables replaced.
         directory: String,
@@ -26,7 +27,8 @@ pub enum ResolveError {
     },
     /// The folder is nowhere.
     #[error(
-        "the folder \"{directory}\" was not found (looked at {}); create it, or name one of the image with %CONTAINER_SANDBOX_MOUNT_POINT%",
+        "the folder \"{}\" was not found (looked at {}); create it, or name one of the image with %CONTAINER_SANDBOX_MOUNT_POINT%",
+        shown(directory),
         list(tried)
     )]
     DirectoryNotFound {
@@ -36,7 +38,7 @@ pub enum ResolveError {
         tried: Vec<String>,
     },
     /// The name of the program is no path that can be used.
-    #[error("the program \"{program}\" cannot be used: {why}")]
+    #[error("the program \"{}\" cannot be used: {}", shown(program), shown(&why.to_string()))]
     Program {
         /// Its name, with variables replaced.
         program: String,
@@ -45,7 +47,8 @@ pub enum ResolveError {
     },
     /// The program is nowhere.
     #[error(
-        "the program \"{program}\" was not found (looked at {}); correct its name or write its full path{advice}",
+        "the program \"{}\" was not found (looked at {}); correct its name or write its full path{advice}",
+        shown(program),
         list(tried)
     )]
     NotFound {
@@ -58,7 +61,8 @@ pub enum ResolveError {
     },
     /// An unquoted path may go on after the space, so that which program is meant is not certain (CWE-428).
     #[error(
-        "the path \"{word}\" may go on after the space; put the program in quotes, or write its ending as .exe"
+        "the path \"{}\" may go on after the space; put the program in quotes, or write its ending as .exe",
+        shown(word)
     )]
     Unquoted {
         /// The first word of the line.
@@ -66,7 +70,8 @@ pub enum ResolveError {
     },
     /// A batch file, which nobody allowed.
     #[error(
-        "\"{path}\" is a batch file, which only cmd.exe can run, with other rules for arguments; name a program, or set the annotation dev.hosttask/allow-batch-files to true"
+        "\"{}\" is a batch file, which only cmd.exe can run, with other rules for arguments; name a program, or set the annotation dev.hosttask/allow-batch-files to true",
+        shown(path)
     )]
     Batch {
         /// The file.
@@ -74,7 +79,8 @@ pub enum ResolveError {
     },
     /// An argument that `cmd.exe` would read as something else.
     #[error(
-        "argument {number} of the batch file \"{path}\" has a character that cmd.exe reads as its own; leave out double quotes, percent signs and line ends"
+        "argument {number} of the batch file \"{}\" has a character that cmd.exe reads as its own; leave out double quotes, percent signs and line ends",
+        shown(path)
     )]
     BatchArgument {
         /// The file.
@@ -84,7 +90,8 @@ pub enum ResolveError {
     },
     /// A file that another program runs.
     #[error(
-        "\"{path}\" is a script and no program; name the program that runs it first, as powershell.exe -File"
+        "\"{}\" is a script and no program; name the program that runs it first, as powershell.exe -File",
+        shown(path)
     )]
     Script {
         /// The file.
@@ -100,7 +107,8 @@ pub enum ResolveError {
     },
     /// A variable is too long for Windows.
     #[error(
-        "the variable \"{name}\" has more characters than Windows takes, 32766 with its name; pass it in a file"
+        "the variable \"{}\" has more characters than Windows takes, 32766 with its name; pass it in a file",
+        shown(name)
     )]
     VariableTooLong {
         /// Its name.
@@ -114,10 +122,10 @@ pub enum ResolveError {
 /// The first of a list, in words.
 fn list(tried: &[String]) -> String {
     const SHOWN: usize = 8;
-    let shown: Vec<_> = tried.iter().take(SHOWN).map(String::as_str).collect();
-    match tried.len().checked_sub(SHOWN) {
-        Some(more) if more > 0 => format!("{} and {more} more", shown.join(", ")),
-        _ => shown.join(", "),
+    let first: Vec<_> = tried.iter().take(SHOWN).map(|path| shown(path)).collect();
+    match tried.len().saturating_sub(SHOWN) {
+        0 => first.join(", "),
+        more => format!("{} and {more} more", first.join(", ")),
     }
 }
 
@@ -142,7 +150,7 @@ pub fn resolve(
     let search = Search {
         view: &view,
         directory: &directory,
-        search_path: value_of_path(rules, &environment),
+        path_variable: value_of_path(rules, &environment),
         allow_batch: process.allow_batch,
     };
     let Started {
@@ -204,17 +212,18 @@ fn of_line(line: &str, search: &Search<'_>) -> Result<Started, ResolveError> {
     if may_go_on && name.contains(['\\', '/']) && !executable::is_program(&name) {
         return Err(ResolveError::Unquoted { word: name });
     }
-    let program = search.find(&name).map_err(|error| match error {
-        ResolveError::NotFound { program, tried, .. } if may_go_on => ResolveError::NotFound {
-            program,
-            tried,
-            advice: ", in quotes if it has spaces",
-        },
-        other => other,
+    let program = search.find(&name).map_err(|mut error| {
+        if let ResolveError::NotFound { advice, .. } = &mut error
+            && may_go_on
+        {
+            *advice = ", in quotes if it has spaces";
+        }
+        error
     })?;
-    let first = match line.starts_with('"') {
-        true => format!("\"{name}\""),
-        false => command_line::quote_first(&name),
+    let first = if line.starts_with('"') {
+        format!("\"{name}\"")
+    } else {
+        command_line::quote_first(&name)
     };
     let command_line = format!("{first}{rest}");
     Ok(Started {

@@ -165,18 +165,23 @@ fn user_of(
     let user = user
         .map_err(|rule| problems.add_value(&process.user_path, &process.user_name, rule))
         .ok()?;
-    let lacks = match user {
+    check_log_on(&user, process, context, problems);
+    Some(user)
+}
+
+/// Whether the host can log the user on.
+fn check_log_on(user: &User, process: &Process, context: &Context<'_>, problems: &mut Problems) {
+    let can = match user {
         User::System | User::LocalService | User::NetworkService => {
-            !context.features.service_accounts
+            context.features.service_accounts
         }
-        User::Group(_) => !context.features.group_accounts,
-        User::Inherit => false,
+        User::Group(_) => context.features.group_accounts,
+        User::Inherit => true,
     };
-    if lacks {
-        let rule = "this host cannot log that user on; set the annotation microsoft.com/hostprocess-inherit-user to run as the runtime does";
+    if !can {
+        let rule = "this host cannot log that user on; start the runtime as the system, or set the annotation microsoft.com/hostprocess-inherit-user to run as the runtime does";
         problems.add_value(&process.user_path, &process.user_name, rule);
     }
-    Some(user)
 }
 
 /// Reads an OCI `process` object that is to be started in a container.
@@ -197,9 +202,13 @@ pub fn exec(process: &[u8], plan: &Plan, context: &Context<'_>) -> Result<Proces
         let container = (plan.user_name.as_str(), &of_container.user);
         let rules = context.places.rules;
         let user = user::for_exec(rules, &process.user_name, container, &mut problems)?;
-        let directory = match process.directory.is_empty() {
-            true => of_container.directory.clone(),
-            false => process.directory,
+        if user != of_container.user {
+            check_log_on(&user, &process, context, &mut problems);
+        }
+        let directory = if process.directory.is_empty() {
+            of_container.directory.clone()
+        } else {
+            process.directory
         };
         Some(ProcessPlan {
             user,

@@ -178,7 +178,10 @@ fn an_exec_has_its_own_folder_and_variables_and_lacks_what_the_container_lacks()
     .unwrap();
     let context = Context {
         places: &windows_places(),
-        features: &Features::default(),
+        features: &Features {
+            service_accounts: true,
+            ..Features::default()
+        },
         id: &Id::parse("web").unwrap(),
         bundle: "",
     };

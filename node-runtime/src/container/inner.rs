@@ -209,7 +209,9 @@ impl Inner {
 
     fn tried(&self) -> Vec<String> {
         let tried = self.placed.tried.iter();
-        tried.map(|it| format!("{:?}: {}", it.means, it.why)).collect()
+        tried
+            .map(|it| format!("{:?}: {}", it.means, it.why))
+            .collect()
     }
 
     /// Waits for a change of the state.
@@ -267,6 +269,10 @@ fn signal_added(life: &Life, id: &Id, signal: Signal) -> Result<(), Error> {
         Signal::Terminate => {
             let asked = process.interrupt();
             if asked.map_err(Error::host("ask the process to end"))? {
+                return Ok(());
+            }
+            // It ended just now, which is what is asked for.
+            if let Ok(Some(_)) = process.wait(Duration::ZERO) {
                 return Ok(());
             }
             let pid = process.id().pid;

@@ -168,7 +168,9 @@ pub fn sweep(host: &dyn Host, store: &Store) -> Result<Swept, Error> {
     }
     match storage::sweep(host.storage(), &host.places(), &lives) {
         Ok(removed) => {
-            let roots = removed.iter().map(|id| format!("the root of container {id}"));
+            let roots = removed
+                .iter()
+                .map(|id| format!("the root of container {id}"));
             swept.removed.extend(roots);
         }
         Err(error) => swept.failed.push(format!("roots: {}", said(&error))),

@@ -1,0 +1,253 @@
+//! A host with a store and a folder, and containers whose programs do the steps they are told.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use hosttask_node_runtime::container::{
+    Container, Error, Event, EventKind, Events, Options, Stdio,
+};
+use hosttask_node_runtime::id::Id;
+use hosttask_node_runtime::launch::{Command, Plan, ProcessPlan, RootPlan};
+use hosttask_node_runtime::limits::Limits;
+use hosttask_node_runtime::record::{Exit, Store};
+use hosttask_node_runtime::sys::fake::FakeHost;
+use hosttask_node_runtime::sys::{self, Host, User};
+use tempfile::TempDir;
+
+/// How long a test waits for what has to happen.
+pub(crate) const SOON: Duration = Duration::from_secs(60);
+
+static BENCHES: AtomicU32 = AtomicU32::new(0);
+
+pub(crate) struct Bench {
+    pub(crate) host: Arc<dyn Host>,
+    pub(crate) store: Arc<Store>,
+    pub(crate) folder: TempDir,
+    fake: Option<FakeHost>,
+    /// What makes names of containers unique: jobs are those of the whole system.
+    suffix: String,
+}
+
+/// Runs a test on the fake host and with real processes.
+pub(crate) fn everywhere(test: impl Fn(&Bench)) {
+    test(&Bench::fake());
+    test(&Bench::native());
+}
+
+impl Bench {
+    pub(crate) fn fake() -> Self {
+        let fake = FakeHost::new();
+        let mut bench = Self::on(Arc::new(fake.clone()));
+        bench.fake = Some(fake);
+        bench.suffix = String::new();
+        bench
+    }
+
+    pub(crate) fn native() -> Self {
+        Self::on(sys::native().unwrap())
+    }
+
+    pub(crate) fn on(host: Arc<dyn Host>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("state"), host.storage()).unwrap();
+        fs::create_dir(folder.path().join("bundle")).unwrap();
+        Self {
+            host,
+            store: Arc::new(store),
+            folder,
+            fake: None,
+            suffix: format!(
+                "-{}-{}",
+                std::process::id(),
+                BENCHES.fetch_add(1, Ordering::Relaxed)
+            ),
+        }
+    }
+
+    /// The fake behind it.
+    pub(crate) fn faker(&self) -> &FakeHost {
+        self.fake.as_ref().unwrap()
+    }
+
+    /// The whole name of a container.
+    pub(crate) fn id(&self, id: &str) -> Id {
+        name(&format!("{id}{}", self.suffix))
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn text(&self, name: &str) -> String {
+        self.path(name).to_str().unwrap().to_owned()
+    }
+
+    /// An address nobody else uses, by the rules of the system.
+    pub(crate) fn address(&self, name: &str) -> String {
+        let unique = self.folder.path().file_name().unwrap().to_str().unwrap();
+        match std::path::MAIN_SEPARATOR {
+            '/' => self.text(name),
+            _ => format!(r"\\.\pipe\hosttask-test-{unique}-{name}"),
+        }
+    }
+
+    /// A process that does these steps of `probe`, divided by spaces.
+    pub(crate) fn process(&self, steps: &str) -> ProcessPlan {
+        let program = env!("CARGO_BIN_EXE_probe").to_owned();
+        let steps = steps.split_whitespace().map(str::to_owned);
+        let arguments = std::iter::once(program).chain(steps).collect();
+        ProcessPlan {
+            user: User::Inherit,
+            command: Command::Arguments(arguments),
+            directory: String::new(),
+            expected_root: self.host.places().container_root,
+            environment: [].into(),
+            console: None,
+            drop_privileges: [].into(),
+            allow_batch: false,
+        }
+    }
+
+    pub(crate) fn plan(&self, id: &str, steps: &str) -> Plan {
+        let place = self.text(&format!("root-{id}"));
+        Plan {
+            process: self.process(steps),
+            root: RootPlan {
+                layers: Vec::new(),
+                location: Some(format!("{place}{}", std::path::MAIN_SEPARATOR)),
+                read_only: false,
+            },
+            mounts: Vec::new(),
+            limits: Limits::default(),
+            user_name: String::new(),
+            annotations: [].into(),
+        }
+    }
+
+    pub(crate) fn options(&self, id: &str, steps: &str) -> Options {
+        Options {
+            id: self.id(id),
+            bundle: self.path("bundle"),
+            plan: self.plan(id, steps),
+            stdio: Stdio::default(),
+            store: Arc::clone(&self.store),
+            pod: None,
+            keeper: None,
+            address: None,
+        }
+    }
+
+    pub(crate) fn create_with(&self, options: Options) -> Result<Container, Error> {
+        Container::create(Arc::clone(&self.host), options)
+    }
+
+    pub(crate) fn create(&self, id: &str, steps: &str) -> Container {
+        self.create_with(self.options(id, steps)).unwrap()
+    }
+
+    /// A container that runs, and said so by making the file `ready-ID` at the end of these steps.
+    pub(crate) fn run(&self, id: &str, steps: &str) -> Container {
+        let ready = self.text(&format!("ready-{id}"));
+        let container = self.create(
+            id,
+            &format!("{} ", steps.replace("READY", &format!("ready {ready}"))),
+        );
+        container.start().unwrap();
+        if steps.contains("READY") {
+            until("the program is ready", || fs::exists(&ready).unwrap());
+        }
+        container
+    }
+
+    /// Nothing of any container is left: no record, no job, no link, no account.
+    pub(crate) fn is_clean(&self) {
+        assert!(self.store.list().unwrap().is_empty());
+        for folder in ["containers", "trash"] {
+            let left = fs::read_dir(self.path("state").join(folder)).unwrap();
+            assert_eq!(left.count(), 0, "{folder}");
+        }
+        let left = fs::read_dir(self.folder.path()).unwrap();
+        let left = left.map(|it| it.unwrap().file_name().into_string().unwrap());
+        let roots: Vec<_> = left.filter(|it| it.starts_with("root-")).collect();
+        assert!(roots.is_empty(), "{roots:?}");
+        if let Some(fake) = &self.fake {
+            assert!(fake.jobs().is_empty(), "{:?}", fake.jobs());
+            assert!(fake.attached().is_empty(), "{:?}", fake.attached());
+            assert!(fake.accounts().is_empty(), "{:?}", fake.accounts());
+            assert_eq!(fake.running(), 0);
+        }
+    }
+}
+
+pub(crate) fn name(id: &str) -> Id {
+    Id::parse(id).unwrap()
+}
+
+/// Waits until something is so.
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !is_so() {
+        assert!(begin.elapsed() < SOON, "not in time: {what}");
+        std::thread::yield_now();
+    }
+}
+
+/// The end of a container.
+pub(crate) fn end(container: &Container) -> Exit {
+    container.wait(None, SOON).unwrap().expect("it ends")
+}
+
+/// The end of an added process.
+pub(crate) fn end_of(container: &Container, exec: &str) -> Exit {
+    let exit = container.wait(Some(&name(exec)), SOON).unwrap();
+    exit.expect("it ends")
+}
+
+/// Adds a process and starts it.
+pub(crate) fn exec(bench: &Bench, container: &Container, id: &str, steps: &str) {
+    let process = bench.process(steps);
+    container.exec(name(id), process, Stdio::default()).unwrap();
+    container.start_exec(&name(id)).unwrap();
+}
+
+/// Everything up to an event.
+pub(crate) fn heard_until(events: &Events, is_last: impl Fn(&EventKind) -> bool) -> Vec<EventKind> {
+    let mut heard = Vec::new();
+    loop {
+        let next: Option<Event> = events.next(SOON);
+        let kind = next.unwrap_or_else(|| panic!("only {heard:?}")).kind;
+        heard.push(kind.clone());
+        if is_last(&kind) {
+            return heard;
+        }
+    }
+}
+
+/// An event in one word.
+pub(crate) fn word(event: &EventKind) -> String {
+    match event {
+        EventKind::Created => "created".to_owned(),
+        EventKind::Started { .. } => "started".to_owned(),
+        EventKind::ExecAdded { exec } => format!("{exec} added"),
+        EventKind::ExecStarted { exec, .. } => format!("{exec} started"),
+        EventKind::Exited { exec: None, exit } => format!("exited {}", exit.code),
+        EventKind::Exited {
+            exec: Some(id),
+            exit,
+        } => format!("{id} exited {}", exit.code),
+        EventKind::MemoryLimit => "memory limit".to_owned(),
+        EventKind::ProcessLimit => "process limit".to_owned(),
+        EventKind::Paused => "paused".to_owned(),
+        EventKind::Resumed => "resumed".to_owned(),
+        EventKind::Deleted => "deleted".to_owned(),
+    }
+}
+
+/// All events of a life that is over, in words.
+pub(crate) fn story(events: &Events) -> Vec<String> {
+    let heard = heard_until(events, |it| *it == EventKind::Deleted);
+    heard.iter().map(word).collect()
+}

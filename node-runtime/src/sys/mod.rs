@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 use crate::limits::Limits;
 
 #[cfg(unix)]
-pub use linux::{helper_main, on_interrupt, pipe};
+pub use linux::{helper_main, live_handles, on_interrupt, pipe};
 #[cfg(windows)]
 pub use windows::{access_of, helper_main, live_handles, on_interrupt, pipe, spawn_retries};
 #[cfg(unix)]
@@ -100,10 +100,11 @@ pub trait Job: fmt::Debug + Send + Sync {
     /// Makes a job inside this one. Processes in it are in both, so that limits of both hold.
     fn nest(&self, name: &str) -> io::Result<Arc<dyn Job>>;
 
-    /// Starts a program in it. The child MUST get the three streams and no other handle; streams that are none are closed.
+    /// Starts a program in it. The child MUST get the three streams and no other handle; those that are none are closed, or
+    /// lead nowhere: reading ends at once, and what is written is lost.
     ///
     /// `NotFound` where the program does not exist, `PermissionDenied` where it may not be run, `InvalidInput` where it is no
-    /// program. Nothing is left of a program that could not be started.
+    /// program, `QuotaExceeded` where a limit of processes is reached. Nothing is left of a program that could not be started.
     fn spawn(
         &self,
         launch: &Launch,
@@ -151,6 +152,7 @@ pub trait Process: fmt::Debug + Send + Sync {
     fn resume(&self) -> io::Result<()>;
 
     /// Waits for its end; none after `timeout`. The exit code is the whole 32-bit one. Every waiter gets it, however often.
+    /// Linux has eight bits, and tells those only to whoever started the process: others get 255.
     fn wait(&self, timeout: Duration) -> io::Result<Option<u32>>;
 
     /// Ends this process alone with this exit code. One that ended already is no error.

@@ -122,6 +122,28 @@ pub(crate) fn waiting_for_a_client_ends_with_its_time(bench: &Bench) {
     server.read_exact(&mut [0]).unwrap();
 }
 
+pub(crate) fn a_client_does_not_wait_longer_than_it_wants_to(bench: &Bench) {
+    let at = address(bench);
+    let mut listener = bench.host.listen(&at).unwrap();
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        let start = Instant::now();
+        match bench.host.connect(&at, SHORT) {
+            Ok(client) => clients.push(client),
+            // A server that answers nobody is busy.
+            Err(error) => assert_eq!(error.kind(), ErrorKind::TimedOut),
+        }
+        assert!(start.elapsed() < LONG);
+    }
+    assert!(!clients.is_empty());
+    for client in &mut clients {
+        client.set_timeout(Some(LONG)).unwrap();
+        let mut server = listener.accept(LONG).unwrap().unwrap();
+        server.write_all(b"x").unwrap();
+        client.read_exact(&mut [0]).unwrap();
+    }
+}
+
 pub(crate) fn many_clients_are_served_one_after_the_other(bench: &Bench) {
     let at = address(bench);
     let mut listener = bench.host.listen(&at).unwrap();

@@ -128,6 +128,7 @@ suite! {
         a_second_server_is_refused
         nobody_serves_what_was_never_served_or_is_closed
         waiting_for_a_client_ends_with_its_time
+        a_client_does_not_wait_longer_than_it_wants_to
         many_clients_are_served_one_after_the_other
     }
     identity {

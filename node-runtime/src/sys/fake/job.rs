@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::faults::Operation;
 use super::process::{self, FakeHandle};
+use super::start;
 use super::state::{JobState, Shared, State};
 use crate::limits::Limits;
 use crate::sys::{Features, Identity, Job, Launch, Notice, Process, ProcessInfo, Streams, Usage};
@@ -134,7 +135,7 @@ impl Job for FakeJob {
         if launch.console.is_some() {
             return Err(io::ErrorKind::Unsupported.into());
         }
-        let id = process::spawn(&self.shared, launch, streams, Some(self.number), 0)?;
+        let id = start::spawn(&self.shared, launch, streams, Some(self.number), 0)?;
         Ok(Arc::new(FakeHandle::new(&self.shared, id)))
     }
 

@@ -7,6 +7,7 @@ mod actor;
 mod faults;
 mod job;
 mod process;
+mod start;
 mod state;
 pub mod steps;
 mod storage;
@@ -275,7 +276,7 @@ impl Host for FakeHost {
             stdout: Some(output),
             ..Streams::default()
         };
-        process::spawn(&self.shared, &launch, streams, None, 0)
+        start::spawn(&self.shared, &launch, streams, None, 0)
     }
 
     fn storage(&self) -> &dyn Storage {

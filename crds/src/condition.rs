@@ -171,9 +171,9 @@ reasons! {
         cause: "The task's last runs are over.",
         fix: "Nothing. The next run is at `status.nextScheduleTime`."
     },
-    /// The check found nodes that are not compliant, and `job.checkOnly` leaves them so.
+    /// All nodes were checked; some are not compliant, and `job.checkOnly` leaves them so. Ready is True: the dry run is done.
     NonCompliant {
-        cause: "The program of `job.check` ended with another code than 0 on the nodes that the message names.",
+        cause: "The program of `job.check` ended with another code than 0 on some nodes; `status.nonCompliantNodes` counts them, and their ledgers name them: `kubectl get whn`.",
         fix: "Look at the nodes, or set `job.checkOnly` to false: then the task's program runs on them."
     },
     /// No Windows node matches the placement.

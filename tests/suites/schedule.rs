@@ -312,14 +312,19 @@ fn compliant_nodes_do_nothing_and_a_dry_run_counts_without_running() {
         };
         scene.apply(once("setup:half", &job(true))).await.unwrap();
         let counted = scene
-            .tasks
-            .wait("install", "the dry run to be counted", SOON, |s| {
-                s.compliant_nodes == Some(1) && s.non_compliant_nodes == Some(3)
-            })
+            .ready("install", "True", "NonCompliant")
             .await
             .unwrap();
+        assert_eq!(
+            (counted.compliant_nodes, counted.non_compliant_nodes),
+            (Some(1), Some(3))
+        );
         let message = &condition(&counted, "Ready").unwrap().message;
-        assert!(message.contains('3'), "{message}");
+        assert!(
+            message.contains("4/4 nodes checked, 1 compliant, 3 not compliant"),
+            "{message}"
+        );
+        assert_eq!(scene.kstatus("install").await.unwrap(), "Current");
         let so_far = scene.bed.fleet.stats();
         let starts = |node: &str| so_far.starts(node, "install");
         let nodes = scene.nodes();

@@ -153,6 +153,7 @@ impl Change<'_> {
             Some(
                 reason @ (Reason::AwaitingApproval
                 | Reason::WaitingForWindow
+                | Reason::NonCompliant
                 | Reason::Paused
                 | Reason::Suspended),
             ) => self.tell(false, reason, text, None),

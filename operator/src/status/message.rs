@@ -13,8 +13,10 @@ const SUMMARY: usize = 512;
 /// How far a task is, and which nodes it waits for or failed on. `failures` are those of the new status.
 pub(super) fn counts(facts: &Facts<'_>, failures: &[NodeFailure]) -> String {
     let tally = facts.tally;
+    let only_checks = facts.desired.job.check.is_some() && facts.desired.job.check_only;
     let (verb, good) = match facts.desired.mode {
         Mode::Daemon => ("updated", "healthy"),
+        Mode::RunOnce | Mode::Scheduled if only_checks => ("checked", "compliant"),
         Mode::RunOnce | Mode::Scheduled => ("finished", "succeeded"),
     };
     let mut text = wave(facts);
@@ -26,6 +28,7 @@ pub(super) fn counts(facts: &Facts<'_>, failures: &[NodeFailure]) -> String {
         ),
     );
     for (count, what) in [
+        (tally.non_compliant.unwrap_or(0), "not compliant"),
         (tally.failed, "failed"),
         (tally.unreachable, "unreachable"),
         (tally.cordoned, "cordoned"),
@@ -36,7 +39,7 @@ pub(super) fn counts(facts: &Facts<'_>, failures: &[NodeFailure]) -> String {
     }
     let failed = blame(failures, &[], failures.len());
     let (failed, waited) = match facts.phase {
-        Phase::Complete(_) | Phase::PartitionReached { .. } => (None, None),
+        Phase::Complete(_) | Phase::Checked | Phase::PartitionReached { .. } => (None, None),
         Phase::Failed { .. } | Phase::RolledBack => (failed, None),
         Phase::RollingBack => (failed, tally.under_way()),
         Phase::Degraded => {

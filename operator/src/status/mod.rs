@@ -59,6 +59,8 @@ pub(crate) enum Phase {
     RolledBack,
     /// All nodes but so many that `rollout.partition` holds back are at the update revision.
     PartitionReached { held: i32 },
+    /// All nodes were only checked, and some are not compliant: the program is yet to go through the waves.
+    Checked,
     /// The update revision is everywhere, and enough nodes are healthy.
     Complete(Reason),
     /// The rollout is over, and too few nodes are healthy.
@@ -287,6 +289,7 @@ fn wave(facts: &Facts<'_>, now: Timestamp) -> Option<WaveStatus> {
         | Phase::Failed { .. }
         | Phase::RolledBack
         | Phase::PartitionReached { .. }
+        | Phase::Checked
         | Phase::Stalled { .. }
         | Phase::Complete(_)
         | Phase::Degraded => None,
@@ -326,6 +329,7 @@ fn conditions(
         | Phase::RollingBack
         | Phase::RolledBack
         | Phase::PartitionReached { .. }
+        | Phase::Checked
         | Phase::Complete(_)
         | Phase::Degraded => set.set(
             ConditionType::Validated,
@@ -397,10 +401,27 @@ fn summary(facts: &Facts<'_>, counts: &str, exceeded: bool, set: &mut Conditions
                 "no Windows node matches the placement",
             );
         }
+        Phase::Checked | Phase::Complete(Reason::NonCompliant) => {
+            // The dry run did what it was to do: to look.
+            set.ready(
+                "True",
+                Reason::NonCompliant,
+                &format!("{counts}{}", hint(facts)),
+            );
+        }
         Phase::Complete(reason) => set.ready("True", *reason, counts),
         Phase::Degraded => {
             set.stalled(Reason::Degraded, &format!("{}; {counts}", needs(facts)));
         }
+    }
+}
+
+/// How the program comes to the nodes that a dry run found.
+fn hint(facts: &Facts<'_>) -> &'static str {
+    if facts.desired.job.check_only {
+        "; set job.checkOnly to false to run the program on those that are not compliant"
+    } else {
+        ""
     }
 }
 

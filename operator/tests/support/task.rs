@@ -115,6 +115,7 @@ pub(crate) fn by_table(reason: &str) -> &'static str {
         | "EnoughNodesSucceeded"
         | "NoMatchingNodes"
         | "PartitionReached"
+        | "NonCompliant"
         | "Scheduled" => "Current",
         "RollingOut"
         | "Paused"
@@ -127,7 +128,6 @@ pub(crate) fn by_table(reason: &str) -> &'static str {
         | "TooManyUnreachable"
         | "RollingBack" => "InProgress",
         "Degraded"
-        | "NonCompliant"
         | "FailureThresholdExceeded"
         | "RolledBack"
         | "DependencyCycle"

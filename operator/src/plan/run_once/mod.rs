@@ -184,6 +184,7 @@ impl<'a> Pass<'a> {
             | Phase::Held { .. }
             | Phase::HandingOver(_)
             | Phase::PartitionReached { .. }
+            | Phase::Checked
             | Phase::RollingBack
             | Phase::RolledBack
             | Phase::Failed { .. } => false,
@@ -191,13 +192,7 @@ impl<'a> Pass<'a> {
         if !self.is_dry() || self.standing.finished || others == 0 || !checked {
             return phase;
         }
-        Phase::Stalled {
-            reason: Reason::NonCompliant,
-            message: format!(
-                "{others} of {} reachable nodes are not compliant; set job.checkOnly to false to run the program on them",
-                tally.base
-            ),
-        }
+        Phase::Checked
     }
 
     /// Starts nodes of the waves up to the position: first the programs that checks call for, then retries, then new nodes.
@@ -261,10 +256,10 @@ impl<'a> Pass<'a> {
             held: found.waves.iter().map(|area| area.tally.held).sum(),
             gated: None,
             idle: found.waves.iter().all(|area| area.tally.in_flight == 0),
-            complete: if tally.failed == 0 {
-                Reason::AllNodesSucceeded
-            } else {
-                Reason::EnoughNodesSucceeded
+            complete: match (tally.failed, tally.non_compliant.unwrap_or(0)) {
+                (_, 1..) => Reason::NonCompliant,
+                (0, _) => Reason::AllNodesSucceeded,
+                _ => Reason::EnoughNodesSucceeded,
             },
         }
     }

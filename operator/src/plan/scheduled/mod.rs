@@ -121,18 +121,13 @@ fn last_runs(desired: &Desired, found: &Found<'_>) -> Phase {
         return Phase::Complete(Reason::NoMatchingNodes);
     }
     let needed = budget::needed(desired.min_healthy, *ran).min(*ran);
-    if tally.good >= needed {
-        return Phase::Complete(Reason::Scheduled);
-    }
     let others = tally.non_compliant.unwrap_or(0);
     if tally.good + others >= needed {
-        return Phase::Stalled {
-            reason: Reason::NonCompliant,
-            message: format!(
-                "{others} of {ran} nodes were not compliant when they were last checked; set job.checkOnly to false to run \
-                 the program on them"
-            ),
-        };
+        return Phase::Complete(if others > 0 {
+            Reason::NonCompliant
+        } else {
+            Reason::Scheduled
+        });
     }
     let failed = usize::try_from(tally.failed).unwrap_or(0);
     let nodes = blame(&tally.failures(), &[], failed).map(|nodes| format!(": {nodes}"));

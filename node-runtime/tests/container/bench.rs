@@ -20,6 +20,9 @@ use tempfile::TempDir;
 /// How long a test waits for what has to happen.
 pub(crate) const SOON: Duration = Duration::from_secs(60);
 
+/// Whether folders can appear elsewhere. Wine makes no link, and says that it did; a root stays where it is there.
+pub(crate) const HAS_LINKS: bool = std::path::MAIN_SEPARATOR == '/';
+
 static BENCHES: AtomicU32 = AtomicU32::new(0);
 
 pub(crate) struct Bench {
@@ -39,7 +42,10 @@ pub(crate) fn everywhere(test: impl Fn(&Bench)) {
 
 impl Bench {
     pub(crate) fn fake() -> Self {
-        let fake = FakeHost::new();
+        let mut fake = FakeHost::new();
+        if !HAS_LINKS {
+            fake = fake.with_features(|it| it.means.clear());
+        }
         let mut bench = Self::on(Arc::new(fake.clone()));
         bench.fake = Some(fake);
         bench.suffix = String::new();
@@ -96,7 +102,7 @@ impl Bench {
 
     /// A process that does these steps of `probe`, divided by spaces.
     pub(crate) fn process(&self, steps: &str) -> ProcessPlan {
-        let program = env!("CARGO_BIN_EXE_probe").to_owned();
+        let program = probe();
         let steps = steps.split_whitespace().map(str::to_owned);
         let arguments = std::iter::once(program).chain(steps).collect();
         ProcessPlan {
@@ -113,11 +119,12 @@ impl Bench {
 
     pub(crate) fn plan(&self, id: &str, steps: &str) -> Plan {
         let place = self.text(&format!("root-{id}"));
+        let location = format!("{place}{}", std::path::MAIN_SEPARATOR);
         Plan {
             process: self.process(steps),
             root: RootPlan {
                 layers: Vec::new(),
-                location: Some(format!("{place}{}", std::path::MAIN_SEPARATOR)),
+                location: HAS_LINKS.then_some(location),
                 read_only: false,
             },
             mounts: Vec::new(),
@@ -182,6 +189,14 @@ impl Bench {
     }
 }
 
+/// The full path of `probe`. The path that cargo tells is not one of Windows where the test runs under Wine.
+pub(crate) fn probe() -> String {
+    let test = std::env::current_exe().unwrap();
+    let folder = test.ancestors().nth(2).unwrap();
+    let file = format!("probe{}", std::env::consts::EXE_SUFFIX);
+    folder.join(file).to_str().unwrap().to_owned()
+}
+
 pub(crate) fn name(id: &str) -> Id {
     Id::parse(id).unwrap()
 }
@@ -193,6 +208,15 @@ pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
         assert!(begin.elapsed() < SOON, "not in time: {what}");
         std::thread::yield_now();
     }
+}
+
+/// How many programs run in a container. Windows gives each console a process that serves it.
+pub(crate) fn programs(container: &Container) -> usize {
+    let processes = container.processes().unwrap();
+    processes
+        .iter()
+        .filter(|it| !it.name.contains("conhost"))
+        .count()
 }
 
 /// The end of a container.

@@ -1,6 +1,7 @@
 //! From create to delete.
 
 use std::fs;
+use std::path::Path;
 use std::sync::Barrier;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use hosttask_node_runtime::container::{Container, Kind, Phase, Signal};
 use hosttask_node_runtime::launch::Command;
 use hosttask_node_runtime::record;
 
-use crate::bench::{Bench, SOON, end, everywhere, story, until};
+use crate::bench::{Bench, SOON, end, everywhere, probe, story, until};
 
 #[test]
 fn a_program_runs_from_create_to_delete_and_nothing_is_left() {
@@ -18,7 +19,8 @@ fn a_program_runs_from_create_to_delete_and_nothing_is_left() {
         assert_eq!(container.status(None).unwrap().phase, Phase::Created);
         let record = bench.store.read(&bench.id("web")).unwrap();
         assert_eq!(record.phase, record::Phase::Created);
-        assert!(bench.path("root-web").is_dir());
+        let root = container.status(None).unwrap().root;
+        assert!(Path::new(&root).is_dir());
 
         let process = container.start().unwrap();
         assert_eq!(end(&container).code, 42);
@@ -36,6 +38,7 @@ fn a_program_runs_from_create_to_delete_and_nothing_is_left() {
             story(&events),
             ["created", "started", "exited 42", "deleted"]
         );
+        assert!(!Path::new(&root).exists());
         bench.is_clean();
     });
 }
@@ -100,7 +103,7 @@ fn every_waiter_gets_the_same_exit() {
 fn a_program_that_is_missing_is_an_error_of_start_with_what_was_tried() {
     everywhere(|bench| {
         let mut options = bench.options("web", "");
-        let program = format!("{}-missing", env!("CARGO_BIN_EXE_probe"));
+        let program = probe().replace("probe", "probe-missing");
         options.plan.process.command = Command::Arguments(vec![program.clone()]);
         let container = bench.create_with(options).unwrap();
         let events = container.events();
@@ -227,7 +230,8 @@ fn start_is_refused_the_second_time() {
 fn the_process_starts_in_a_folder_of_the_root_that_is_made_for_it() {
     let bench = Bench::native();
     let mut options = bench.options("web", "directory");
-    options.plan.process.directory = format!("{}sub", options.plan.root.location.clone().unwrap());
+    let expected = options.plan.process.expected_root.clone();
+    options.plan.process.directory = format!("{expected}sub");
     options.stdio.stdout = hosttask_node_runtime::container::Sink::File(bench.path("out"));
     let container = bench.create_with(options).unwrap();
     container.start().unwrap();
@@ -240,8 +244,10 @@ fn the_process_starts_in_a_folder_of_the_root_that_is_made_for_it() {
 fn when_the_record_cannot_be_written_nothing_is_started() {
     let bench = Bench::fake();
     let container = bench.create("web", "hang");
-    // As a full disk: the folder of the record is gone.
-    fs::remove_dir_all(bench.path("state").join("containers").join("web")).unwrap();
+    // As a full disk: nothing can be put in the place of the record.
+    let folder = bench.path("state").join("containers").join("web");
+    fs::remove_file(folder.join("record")).unwrap();
+    fs::create_dir_all(folder.join("record").join("in the way")).unwrap();
     assert_eq!(container.start().unwrap_err().kind(), Kind::Internal);
     assert_eq!(bench.faker().running(), 0);
     assert_eq!(container.status(None).unwrap().phase, Phase::Created);

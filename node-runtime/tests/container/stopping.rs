@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use hosttask_node_runtime::container::{Kind, Phase, Signal};
 
-use crate::bench::{Bench, SOON, end, everywhere, exec, story, until};
+use crate::bench::{Bench, SOON, end, everywhere, exec, programs, story, until};
 
 #[test]
 fn the_end_of_the_first_process_ends_the_tree_at_once() {
@@ -50,9 +50,7 @@ fn the_exit_is_told_only_when_nothing_runs_any_more() {
         let container = bench.run("web", &steps);
         until("the other is ready", || std::fs::exists(&ready).unwrap());
         container.kill(None, Signal::Terminate, false).unwrap();
-        until("the first ended", || {
-            container.processes().unwrap().len() <= 1
-        });
+        until("the first ended", || programs(&container) <= 1);
         assert_eq!(
             container.wait(None, Duration::from_millis(200)).unwrap(),
             None

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use hosttask_node_runtime::container::{Container, Kind, Signal, Sink, Source, Stdio};
 use hosttask_node_runtime::sys::{Connection, Console, Listener};
 
-use crate::bench::{Bench, SOON, end, end_of, everywhere, name, until};
+use crate::bench::{Bench, SOON, end, end_of, everywhere, name, programs, until};
 
 fn to(sink: Sink) -> Stdio {
     Stdio {
@@ -213,11 +213,7 @@ fn a_descendant_that_holds_the_stream_does_not_hold_the_exit_of_an_added_process
         );
         let output = container.status(Some(&id)).unwrap().output;
         assert!(output.was_cut, "it is said that it was cut: {output:?}");
-        assert_eq!(
-            container.processes().unwrap().len(),
-            2,
-            "the descendant runs on"
-        );
+        assert_eq!(programs(&container), 2, "the descendant runs on");
     });
 }
 

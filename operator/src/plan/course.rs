@@ -341,3 +341,7 @@ fn soak_end(
         None => (!soak.is_zero()).then_some(latest),
     }
 }
+
+#[cfg(test)]
+#[path = "course_tests.rs"]
+mod tests;

@@ -166,3 +166,7 @@ fn floor(amount: Amount, nodes: i32) -> i32 {
         Amount::Count(count) => count,
     }
 }
+
+#[cfg(test)]
+#[path = "gate_tests.rs"]
+mod tests;

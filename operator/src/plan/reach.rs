@@ -80,3 +80,7 @@ fn word(status: hosttask_crds::task::ConditionStatus) -> &'static str {
         ConditionStatus::Unknown => "Unknown",
     }
 }
+
+#[cfg(test)]
+#[path = "reach_tests.rs"]
+mod tests;

@@ -135,8 +135,12 @@ impl<'g, 'a> Turn<'g, 'a> {
 
     /// Whether neither dependencies nor other tasks keep the node.
     fn is_free(&mut self, node: &'a NodeView) -> bool {
-        let bar = self.gates.bar(&node.name);
-        match bar.filter(|bar| self.orderly || *bar == Bar::OtherTask) {
+        let bar = if self.orderly {
+            self.gates.bar(&node.name)
+        } else {
+            self.is_busy(node).then_some(Bar::OtherTask)
+        };
+        match bar {
             Some(Bar::Dependency) => {
                 self.left.dependency.get_or_insert(&node.name);
                 false
@@ -163,3 +167,7 @@ impl Left<'_> {
         (self.budget || self.other_task || self.dependency.is_some()).then_some(Waiting::Budget)
     }
 }
+
+#[cfg(test)]
+#[path = "turn_tests.rs"]
+mod tests;

@@ -91,6 +91,35 @@ fn every_config_has_the_outcome_that_stands_beside_it() {
     assert!(differ.is_empty(), "{differ}");
 }
 
+#[test]
+fn every_annotation_of_the_page_is_known() {
+    let page = include_str!("../docs/config.md");
+    let names = page
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|text| text.contains('/') && text.starts_with(|it: char| it.is_ascii_lowercase()))
+        .chain(["io.microsoft.container.processor.weight"]);
+    let (places, features) = host(&Kind::Windows);
+    let context = Context {
+        places: &places,
+        features: &features,
+        id: &Id::parse("web").unwrap(),
+        bundle: "",
+    };
+    let mut known = 0;
+    for name in names.filter(|name| !name.ends_with('/')) {
+        let config = format!(r#"{{"annotations":{{"{name}":"none of them"}}}}"#);
+        let problems = plan(config.as_bytes(), &context).unwrap_err();
+        let path = format!("annotations[{name}]");
+        let problem = problems.list().iter().find(|it| it.path == path);
+        let rule = &problem.unwrap_or_else(|| panic!("{name}")).rule;
+        assert!(!rule.contains("does not know it"), "{name}: {rule}");
+        known += 1;
+    }
+    assert!(known >= 13, "{known}");
+}
+
 fn outcome(situation: &Situation) -> String {
     let mut text = format!("{}\n\n", situation.about);
     let (places, features) = host(&situation.host);

@@ -1,24 +1,8 @@
 //! `annotation`: what annotations ask for. Those of hcsshim mean what they mean there; ours are under `dev.hosttask/`.
 //!
-//! | annotation | value | effect |
-//! | --- | --- | --- |
-//! | `microsoft.com/hostprocess-container` | `true` | what it is; anything else is refused |
-//! | `microsoft.com/hostprocess-inherit-user` | `true`, `false` | run as the runtime does, whatever `process.user` says |
-//! | `microsoft.com/hostprocess-rootfs-location` | a full path | where the root appears |
-//! | `microsoft.com/disable-hostprocess-container`, `io.microsoft.disable-unsafe-operations` | `true` | the container is refused |
-//! | `io.microsoft.container.memory.sizeinmb` | MiB | memory of the job, over `windows.resources` |
-//! | `io.microsoft.container.processor.count`, `.limit`, `.weight` | as in `windows.resources.cpu` | processor time, over `windows.resources` |
-//! | `dev.hosttask/active-processes` | from 1 | how many processes may run at once |
-//! | `dev.hosttask/process-memory-bytes` | from 1 MiB | committed memory of each process |
-//! | `dev.hosttask/priority` | `idle`, `below-normal`, `normal`, `above-normal`, `high` | priority class of every process |
-//! | `dev.hosttask/ui-restrictions` | `all`, or names with commas | what no process may do with the desktop |
-//! | `dev.hosttask/network-bytes-per-second` | from 1 | what the job may send |
-//! | `dev.hosttask/network-dscp` | 0 to 63 | the mark of its packets |
-//! | `dev.hosttask/drop-privileges` | names with commas | privileges that every process lacks |
-//! | `dev.hosttask/allow-batch-files` | `true`, `false` | whether a `.bat` or `.cmd` file may be run |
-//!
-//! A number that is none is refused, where hcsshim takes it for no limit. Others of these three owners are refused too, so
-//! that a limit is not lost by a typing error; those of everybody else are kept and mean nothing here.
+//! They are listed in `docs/config.md`. A number that is none is refused, where hcsshim takes it for no limit. Others of these
+//! three owners are refused too, so that a limit is not lost by a typing error; those of everybody else are kept and mean
+//! nothing here.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -5,6 +5,8 @@
 //! through two questions that the caller answers.
 //!
 //! What a config asks for and nobody can do is refused by the name of its field, never left out silently.
+//!
+#![doc = include_str!("../../docs/config.md")]
 
 mod annotation;
 mod batch;

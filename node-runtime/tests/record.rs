@@ -50,7 +50,7 @@ fn record(name: &str) -> Record {
 }
 
 fn store(folder: &Path) -> Store {
-    Store::open(folder, &Links::new()).unwrap()
+    Store::open(folder, &Links::default()).unwrap()
 }
 
 #[test]
@@ -340,7 +340,7 @@ fn a_root_that_is_a_link_is_refused() {
     let real = folder.path().join("real");
     fs::create_dir(&real).unwrap();
     let link = folder.path().join("link");
-    let storage = Links::new();
+    let storage = Links::default();
     let attachment = Attachment {
         source: &real,
         target: &link,

@@ -8,7 +8,7 @@ use crate::id::Id;
 use crate::storage::error::Error;
 use crate::storage::{Change, Undo, sweep};
 use crate::sys::tree::Held;
-use crate::sys::{Entry, Storage};
+use crate::sys::{Entry, Means, Storage};
 
 /// Takes back each step, newest first. What is gone already is no error, so it can be called again after a crash or a
 /// failure.
@@ -34,12 +34,24 @@ pub fn undo(storage: &dyn Storage, undo: &[Undo]) -> Result<(), Error> {
 
 fn one(storage: &dyn Storage, step: &Undo, is_clean: bool) -> io::Result<()> {
     match step {
-        Undo::Detach { means, target } => storage.detach(*means, Path::new(target)),
+        Undo::Detach { means, target } => detach(storage, *means, Path::new(target)),
         Undo::RemoveTree { path } => remove_tree(storage, Path::new(path), is_clean),
         Undo::RemoveIfEmpty { path } => remove_if_empty(storage, Path::new(path)),
         Undo::Unmark { path, id } => unmark(Path::new(path), id),
         Undo::Inside { root, path, change } => inside(storage, root, path, *change),
     }
+}
+
+/// Takes an attachment back. A folder or a file where a link was made is somebody's, or was there before.
+fn detach(storage: &dyn Storage, means: Means, target: &Path) -> io::Result<()> {
+    let is_link = match means {
+        Means::BindFilter | Means::BindMount => false,
+        Means::VolumeMountPoint | Means::Junction | Means::Symlink => true,
+    };
+    if is_link && storage.entry(target)? != Some(Entry::Link) {
+        return Ok(());
+    }
+    storage.detach(means, target)
 }
 
 /// What a step is, for a message.
@@ -102,7 +114,7 @@ fn inside(storage: &dyn Storage, root: &str, path: &[String], change: Change) ->
     }
     let target = held.path().join(name);
     match change {
-        Change::Attached(means) => storage.detach(means, &target),
+        Change::Attached(means) => detach(storage, means, &target),
         Change::MadeFolder => remove_if_empty(storage, &target),
         Change::RemovedFolder => match fs::create_dir(&target) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),

@@ -15,11 +15,6 @@ pub(crate) struct Links {
 }
 
 impl Links {
-    /// Never fails.
-    pub(crate) fn new() -> Self {
-        Self::with(vec![Means::Junction, Means::Symlink], usize::MAX)
-    }
-
     /// Has these means; every call that changes something after the n-th fails.
     pub(crate) fn with(means: Vec<Means>, calls: usize) -> Self {
         let calls_left = AtomicUsize::new(calls);
@@ -33,6 +28,13 @@ impl Links {
             Ok(_) => Ok(()),
             Err(_) => Err(ErrorKind::StorageFull.into()),
         }
+    }
+}
+
+/// Has both means and never fails.
+impl Default for Links {
+    fn default() -> Self {
+        Self::with(vec![Means::Junction, Means::Symlink], usize::MAX)
     }
 }
 

@@ -1,0 +1,118 @@
+//! A folder on the way to a mount that is exchanged for a link, ten thousand times, while mounts are made and undone.
+//!
+//! Only where a folder can be exchanged for a link in one step and links exist: Windows holds the folders open, so that they
+//! cannot be exchanged at all, and Wine 8 has no links.
+#![cfg(unix)]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that fails by a panic is the normal way a test fails"
+)]
+
+mod disk;
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use disk::Links;
+use hosttask_node_runtime::id::Id;
+use hosttask_node_runtime::launch::{MountPlan, RootPlan};
+use hosttask_node_runtime::storage::{Request, place, undo};
+use hosttask_node_runtime::sys::Host;
+use hosttask_node_runtime::sys::Means;
+use hosttask_node_runtime::sys::fake::FakeHost;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+
+/// How often the folder and the link change places.
+const EXCHANGES: usize = 10_000;
+
+#[test]
+fn a_folder_that_is_exchanged_for_a_link_never_leads_a_mount_or_its_undoing_outside() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for name in ["rootfs/a/b", "outside/b", "data", "scratch"] {
+        fs::create_dir_all(at(name)).unwrap();
+    }
+    // What an undoing that was led outside would remove.
+    std::os::unix::fs::symlink(at("data"), at("outside/b/link")).unwrap();
+    std::os::unix::fs::symlink(at("outside"), at("rootfs/planted")).unwrap();
+    let guard = || {
+        let link = fs::symlink_metadata(at("outside/b/link")).is_ok();
+        (link, count(&at("outside")), count(&at("outside/b")))
+    };
+    let before = guard();
+
+    let (done, exchanged) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let (mut placed, mut refused) = (0_usize, 0_usize);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let (real, link) = (at("rootfs/a"), at("rootfs/planted"));
+            while !done.load(Ordering::SeqCst) {
+                renameat_with(CWD, &real, CWD, &link, RenameFlags::EXCHANGE).unwrap();
+                exchanged.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            while exchanged.load(Ordering::SeqCst) < EXCHANGES || placed == 0 || refused == 0 {
+                match once(folder.path()) {
+                    true => placed += 1,
+                    false => refused += 1,
+                }
+                assert_eq!(guard(), before, "something was changed outside");
+            }
+        }));
+        done.store(true, Ordering::SeqCst);
+        outcome.unwrap();
+    });
+    assert!(placed > 0 && refused > 0);
+}
+
+/// Places a root with a mount and undoes it; whether it could be placed.
+fn once(folder: &Path) -> bool {
+    let host = FakeHost::new();
+    let job = host.create_job("hosttask-web").unwrap();
+    let (id, mut places) = (Id::parse("web").unwrap(), host.places());
+    places.container_root = format!("{}/", folder.join("hpc").display());
+    let text = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let root = RootPlan {
+        layers: vec![text("rootfs")],
+        location: None,
+        read_only: false,
+    };
+    let mount = |destination: &str| MountPlan {
+        source: text("data"),
+        destination: destination.to_owned(),
+        read_only: false,
+    };
+    let mounts = [mount("/a/b/new/mount"), mount("/a/b/other")];
+    let (bundle, scratch) = (folder.join("bundle"), folder.join("scratch"));
+    let request = Request {
+        id: &id,
+        root: &root,
+        mounts: &mounts,
+        bundle: &bundle,
+        scratch: &scratch,
+        job: &*job,
+        places: &places,
+    };
+    let mut noted = Vec::new();
+    let storage = Links::with(vec![Means::Symlink], usize::MAX);
+    let placed = place(&storage, &request, &mut |undo| {
+        noted.push(undo);
+        Ok(())
+    });
+    undo(&storage, &noted).unwrap();
+    // While the folder is exchanged, what was made in it is found by a later undoing only.
+    for _ in 0..1_000 {
+        let left = [folder.join("rootfs/a/b"), folder.join("rootfs/planted/b")];
+        if left.iter().all(|it| count(it) <= 1) && !folder.join("hpc/web").exists() {
+            break;
+        }
+        undo(&storage, &noted).unwrap();
+    }
+    placed.is_ok()
+}
+
+fn count(folder: &Path) -> usize {
+    fs::read_dir(folder).map_or(0, Iterator::count)
+}

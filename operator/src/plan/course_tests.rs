@@ -93,9 +93,9 @@ fn a_rollout_turns_by_its_policy_and_by_what_is_known_to_work() {
     };
     let base = at(&task(&[]), "default", None);
     let standing = |failed, finished, returns| Standing {
-        failed,
         finished,
         returns,
+        failed,
         ..Standing::of(&desired(), &base, UPDATE)
     };
     let open = standing(false, false, false);

@@ -5,11 +5,11 @@
 
 use hosttask_crds::task::Mode;
 
+use super::Action;
 use super::outcome::{announce, result};
 use super::site::{Children, Site};
-use super::{Action, Note};
 use crate::desired::Desired;
-use crate::observed::{JobEnd, JobView, NodeView, Observed};
+use crate::observed::{JobEnd, JobView, Observed};
 
 /// Whether a Job ended whose result is not recorded.
 pub fn has_ended(desired: &Desired, observed: &Observed) -> bool {
@@ -20,17 +20,17 @@ pub fn has_ended(desired: &Desired, observed: &Observed) -> bool {
 pub fn results(desired: &Desired, observed: &Observed) -> Vec<Action> {
     let mut actions = Vec::new();
     for site in sites(observed) {
-        let node: &NodeView = site.node;
+        let node = site.node;
         let last = observed.ledger.get(&node.name);
         let end = ended(desired, observed, &site);
         let entry = end.and_then(|(job, end)| result(desired, node, job, end, last));
         if let Some(entry) = entry {
-            let note: Option<Note> = announce(node, &entry);
+            let event = announce(node, &entry);
             actions.push(Action::RecordResult {
                 node: node.name.clone(),
                 entry: Box::new(entry),
             });
-            actions.extend(note.map(Action::Publish));
+            actions.extend(event.map(Action::Publish));
         }
     }
     actions

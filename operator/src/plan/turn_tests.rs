@@ -46,10 +46,9 @@ fn choose(
     for node in bad.iter().chain(healthy) {
         group.meet(&task, node);
     }
-    let all = |nodes| Vec::from_iter(<[NodeView]>::iter(nodes).map(|node| (node, ())));
     let candidates = Candidates {
-        bad: all(bad),
-        healthy: all(healthy),
+        bad: bad.iter().map(|node| (node, ())).collect(),
+        healthy: healthy.iter().map(|node| (node, ())).collect(),
         group,
     };
     let chosen = turn.choose(&wave, max, candidates);

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 
 use crate::bench::{
-    Bench, LONG, active, ended, is_locked, kind, until, until_file, until_unlocked,
+    Bench, LONG, SHORT, active, ended, is_locked, kind, until, until_file, until_unlocked,
 };
 
 pub(crate) fn a_process_is_in_its_job_from_the_start(bench: &Bench) {
@@ -49,14 +49,15 @@ pub(crate) fn a_job_that_is_open_twice_ends_with_the_last_handle(bench: &Bench) 
     let process = bench.spawn(first.as_ref(), &["hang"]);
     assert_eq!(second.processes().unwrap()[0].pid, process.id().pid);
     drop(second);
+    assert_eq!(process.wait(SHORT).unwrap(), None, "by a handle of another");
     let third = bench.host.open_job(&name).unwrap();
-    assert_eq!(active(third.as_ref()), 1, "closing a handle ended it");
     drop(first);
     assert_eq!(
-        active(third.as_ref()),
-        1,
-        "closing the handle of its maker ended it"
+        process.wait(SHORT).unwrap(),
+        None,
+        "by the handle of its maker"
     );
+    assert_eq!(active(third.as_ref()), 1);
     drop(third);
     ended(process.as_ref());
     until("its name is free", || bench.host.open_job(&name).is_err());

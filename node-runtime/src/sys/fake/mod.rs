@@ -120,6 +120,14 @@ impl FakeHost {
         self.shared.lock().running().len()
     }
 
+    /// What its processes do when they are asked to end, in order of their numbers.
+    pub fn reactions(&self) -> Vec<Reaction> {
+        let state = self.shared.lock();
+        let running = state.running().into_iter();
+        let running = running.filter_map(|pid| state.processes.get(&pid));
+        running.map(|process| process.reaction).collect()
+    }
+
     /// The names of the jobs that live.
     pub fn jobs(&self) -> Vec<String> {
         let state = self.shared.lock();

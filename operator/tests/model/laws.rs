@@ -1,7 +1,7 @@
 //! What must never happen, read from the truth and never from the plan.
 
 use super::config::{Config, Quality};
-use hosttask_crds::task::{FailureAction, Mode};
+use hosttask_crds::task::Mode;
 
 use super::state::{Act, Document, Job, Node, Pod, Spec, State};
 use super::words::Words;

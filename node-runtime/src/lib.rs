@@ -22,6 +22,7 @@ pub mod id;
 pub mod keeper;
 pub mod launch;
 pub mod limits;
+pub mod log;
 pub mod record;
 pub mod state;
 pub mod storage;

@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::quantity::{Bytes, Grace, OrNone};
 use crate::id::Id;
+use crate::state::Signal;
 
 /// Runs HostProcess containers: programs of this host in jobs, with a root, limits and an end that leaves nothing.
 #[derive(Debug, Parser)]
@@ -28,7 +29,13 @@ Attached `run` and `exec` end with the program's own code: all 32 bits of it on 
 #[derive(Debug, Clone, Args)]
 pub struct Global {
     /// The folder with the records of all containers [default: the host's own, see `doctor`]
-    #[arg(long, global = true, env = "HOSTTASK_NODE_ROOT", value_name = "DIR")]
+    #[arg(
+        long,
+        global = true,
+        env = "HOSTTASK_NODE_ROOT",
+        hide_env_values = true,
+        value_name = "DIR"
+    )]
     pub root: Option<PathBuf>,
     /// A file to which errors and what keepers do are appended as well
     #[arg(long, global = true, value_name = "FILE")]
@@ -71,7 +78,7 @@ pub enum Command {
     /// Run another program in a container that runs
     Exec(Exec),
     /// Show how far a container is
-    State(One),
+    State(State),
     /// List the containers
     List,
     /// List the processes of a container
@@ -117,6 +124,17 @@ pub struct One {
     pub id: Id,
 }
 
+/// `state`.
+#[derive(Debug, Args)]
+pub struct State {
+    /// The container
+    #[arg(value_parser = Id::parse)]
+    pub id: Id,
+    /// Show a process that was started by `exec` in place of the container
+    #[arg(long, value_name = "ID", value_parser = Id::parse)]
+    pub exec: Option<Id>,
+}
+
 /// What `create` and `run` share.
 #[derive(Debug, Args)]
 pub struct Create {
@@ -134,13 +152,13 @@ pub struct Create {
 /// Where streams lead, and where the pid is written.
 #[derive(Debug, Clone, Args)]
 pub struct Streams {
-    /// A file that the program reads [default: nothing]
+    /// A file that the program reads [default: our own input where attached, else nothing]
     #[arg(long, value_name = "FILE")]
     pub stdin: Option<PathBuf>,
-    /// A file to which its output is appended
+    /// A file to which its output is appended [default: our own output where attached, else nowhere]
     #[arg(long, value_name = "FILE")]
     pub stdout: Option<PathBuf>,
-    /// A file to which its complaints are appended
+    /// A file to which its complaints are appended [default: as its output]
     #[arg(long, value_name = "FILE")]
     pub stderr: Option<PathBuf>,
     /// A file that gets the number of its process (with `create`: of the keeper, since there is no process yet)
@@ -253,10 +271,10 @@ pub struct Kill {
     /// The container
     #[arg(value_parser = Id::parse)]
     pub id: Id,
-    /// The signal: TERM, INT or CTRL_C asks to end, KILL ends
-    #[arg(default_value = "TERM")]
-    pub signal: String,
-    /// Send it to every process, not to the first alone
+    /// The signal: TERM, INT or `CTRL_C` asks to end, KILL ends
+    #[arg(default_value = "TERM", value_parser = Signal::parse)]
+    pub signal: Signal,
+    /// Said by other tools; here a signal for a container always reaches all of its processes
     #[arg(short, long)]
     pub all: bool,
     /// Send it to a process that was started by `exec`
@@ -284,6 +302,9 @@ pub struct Delete {
     /// End it first if it runs; a container that does not exist is no error
     #[arg(short, long)]
     pub force: bool,
+    /// Forget a process that was started by `exec -d` and ended, in place of the container
+    #[arg(long, value_name = "ID", value_parser = Id::parse, conflicts_with = "force")]
+    pub exec: Option<Id>,
 }
 
 /// `spec`.
@@ -297,9 +318,9 @@ pub struct Spec {
 /// `unpack`.
 #[derive(Debug, Args)]
 pub struct Unpack {
-    /// Where to; must not exist, or be empty
+    /// Where to: a folder that does not exist yet
     pub target: PathBuf,
-    /// The layers, lowest first: tar files, also compressed by gzip
+    /// The layers, lowest first: tar files, also compressed by gzip, or folders
     #[arg(required = true, value_name = "LAYER")]
     pub layers: Vec<PathBuf>,
 }

@@ -1,6 +1,6 @@
 //! Where a keeper, and the streams of a command, are reached.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::id::Id;
 use crate::sys::{Places, Rules};
@@ -15,20 +15,29 @@ pub fn of_keeper(places: &Places, root: &Path, id: &Id) -> String {
 
 /// The address of one stream of an attached command: `process` is the command's own number.
 pub fn of_stream(places: &Places, root: &Path, process: u32, stream: &str) -> String {
-    // No id can begin with a dash, so it is not the address of a keeper.
-    address(places, root, &format!("-{process}-{stream}"))
+    match folder_of_streams(places, root, process) {
+        Some(folder) => folder.join(stream).to_string_lossy().into_owned(),
+        // No id can begin with a dash, so it is not the address of a keeper.
+        None => address(places, root, &format!("-{process}-{stream}")),
+    }
 }
 
-/// The folder with the sockets of a root, where the system has sockets in folders.
-pub fn folder(places: &Places, root: &Path) -> Option<std::path::PathBuf> {
+/// The folder with the sockets of keepers, where the system has sockets in folders.
+pub fn folder_of_keepers(places: &Places, root: &Path) -> Option<PathBuf> {
     match places.rules {
         Rules::Windows => None,
         Rules::Posix => Some(root.join("run")),
     }
 }
 
+/// The folder with the sockets of one attached command.
+pub fn folder_of_streams(places: &Places, root: &Path, process: u32) -> Option<PathBuf> {
+    let folder = folder_of_keepers(places, root)?;
+    Some(folder.join(format!("-{process}")))
+}
+
 fn address(places: &Places, root: &Path, name: &str) -> String {
-    match folder(places, root) {
+    match folder_of_keepers(places, root) {
         Some(folder) => folder.join(name).to_string_lossy().into_owned(),
         None => format!("{PIPES}-{:016x}-{name}", digest(&root.to_string_lossy())),
     }
@@ -75,7 +84,7 @@ mod tests {
         let root = Path::new("/var/lib/x");
         assert_eq!(of_keeper(&places, root, &id), "/var/lib/x/run/web");
         let stream = of_stream(&places, root, 7, "stdout");
-        assert_eq!(stream, "/var/lib/x/run/-7-stdout");
-        assert!(Id::parse("-7-stdout").is_err());
+        assert_eq!(stream, "/var/lib/x/run/-7/stdout");
+        assert!(Id::parse("-7").is_err());
     }
 }

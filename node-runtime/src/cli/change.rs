@@ -1,0 +1,165 @@
+//! `kill`, `stop`, `pause`, `resume`, `update` and `delete`: what is done to a container that exists.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde::de::IgnoredAny;
+
+use super::arguments::{Delete, Kill, Output, Stop, Update};
+use super::context::Context;
+use super::error::CommandError;
+use super::quantity::OrNone;
+use super::{output, own};
+use crate::id::Id;
+use crate::keeper::protocol::{Kind, Request};
+use crate::limits::{Cpu, Limits};
+use crate::record::Exit;
+use crate::state::Signal;
+use crate::sys::LimitKind;
+
+/// How long a container that is killed may take to be gone: every process of a large tree has to end.
+const END: Duration = Duration::from_secs(30);
+
+/// `kill`.
+pub(super) fn kill(context: &Context, command: Kill) -> Result<u32, CommandError> {
+    let request = Request::Kill {
+        exec: command.exec,
+        signal: command.signal,
+        all: command.all,
+    };
+    context.keeper(&command.id)?.ask_now::<()>(&request)?;
+    Ok(0)
+}
+
+/// `stop`. A container that ended already is stopped.
+pub(super) fn stop(context: &Context, command: &Stop) -> Result<u32, CommandError> {
+    let request = Request::Stop {
+        grace_ms: u64::try_from(command.grace.0.as_millis()).unwrap_or(u64::MAX),
+    };
+    let takes = command.grace.0 + END;
+    let _: Exit = context.keeper(&command.id)?.ask(&request, takes)?;
+    Ok(0)
+}
+
+/// `pause` and `resume`.
+pub(super) fn simple(context: &Context, id: &Id, request: &Request) -> Result<u32, CommandError> {
+    context.keeper(id)?.ask_now::<()>(request)?;
+    Ok(0)
+}
+
+/// `update`. Prints all limits that hold afterwards.
+pub(super) fn update(context: &Context, command: &Update) -> Result<u32, CommandError> {
+    let (limits, lift) = asked(command);
+    let resources = command
+        .resources
+        .as_deref()
+        .map(super::read_json)
+        .transpose()?;
+    if resources.is_none() && limits == Limits::default() && lift.is_empty() {
+        return Err(CommandError::NothingToChange);
+    }
+    let request = Request::Update {
+        resources,
+        limits: Box::new(limits),
+        lift,
+    };
+    let now: Limits = context.keeper(&command.id)?.ask_now(&request)?;
+    if context.output(Output::Table) == Output::Json {
+        output::json(&now).map_err(CommandError::Print)?;
+    }
+    Ok(0)
+}
+
+/// What the options ask for, and which limits they lift.
+fn asked(command: &Update) -> (Limits, BTreeSet<LimitKind>) {
+    let mut limits = Limits::default();
+    let mut lift = BTreeSet::new();
+    let mut lifts = |kinds: &[LimitKind]| lift.extend(kinds.iter().copied());
+    match command.memory_bytes {
+        Some(OrNone::Some(bytes)) => limits.job_memory_bytes = Some(bytes.0),
+        Some(OrNone::None) => lifts(&[LimitKind::JobMemory]),
+        None => {}
+    }
+    match command.process_memory_bytes {
+        Some(OrNone::Some(bytes)) => limits.process_memory_bytes = Some(bytes.0),
+        Some(OrNone::None) => lifts(&[LimitKind::ProcessMemory]),
+        None => {}
+    }
+    match command.cpu_maximum {
+        Some(OrNone::Some(cap)) => limits.cpu = Some(Cpu::Cap(cap)),
+        Some(OrNone::None) => lifts(&[LimitKind::CpuCap]),
+        None => {}
+    }
+    match command.cpu_weight {
+        Some(OrNone::Some(weight)) => limits.cpu = Some(Cpu::Weight(weight)),
+        Some(OrNone::None) => lifts(&[LimitKind::CpuWeight]),
+        None => {}
+    }
+    match command.processes {
+        Some(OrNone::Some(count)) => limits.active_processes = Some(count),
+        Some(OrNone::None) => lifts(&[LimitKind::ActiveProcesses]),
+        None => {}
+    }
+    (limits, lift)
+}
+
+/// `delete`.
+pub(super) fn delete(context: &Context, command: &Delete) -> Result<u32, CommandError> {
+    let id = &command.id;
+    let deleted = match context.keeper(id) {
+        Ok(mut client) => {
+            if command.force {
+                let kill = Request::Kill {
+                    exec: None,
+                    signal: Signal::Kill,
+                    all: true,
+                };
+                match client.ask_now::<()>(&kill) {
+                    // It has ended, or was never started.
+                    Err(error) if error.kind() == Kind::FailedPrecondition => {}
+                    Err(error) if error.kind() == Kind::NotFound => {}
+                    killed => killed?,
+                }
+                let deadline = std::time::Instant::now() + END;
+                // A container that never ran has nothing to wait for: deleting says what is wrong, if anything is.
+                drop(client.wait_until(None, Some(deadline)));
+            }
+            let request = Request::Delete {
+                exec: command.exec.clone(),
+            };
+            client.ask::<IgnoredAny>(&request, END)?;
+            Ok(())
+        }
+        Err(CommandError::NoKeeper(_)) => super::sweep::remove(context, id, command.force),
+        Err(CommandError::NoContainer { .. }) if command.force => Ok(()),
+        Err(error) => Err(error),
+    };
+    deleted?;
+    own::remove(&context.root, id);
+    Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::super::arguments::{Arguments, Command};
+    use super::*;
+
+    #[test]
+    fn options_become_limits_and_none_lifts_them() {
+        let line = "hosttask-node update web --memory-bytes 1MiB --processes none --cpu-weight 7";
+        let arguments = Arguments::try_parse_from(line.split(' ')).unwrap();
+        let Command::Update(update) = arguments.command else {
+            panic!("{arguments:?}");
+        };
+        let (limits, lift) = asked(&update);
+        let expected = Limits {
+            job_memory_bytes: Some(1 << 20),
+            cpu: Some(Cpu::Weight(7)),
+            ..Limits::default()
+        };
+        assert_eq!(limits, expected);
+        assert_eq!(lift, BTreeSet::from([LimitKind::ActiveProcesses]));
+    }
+}

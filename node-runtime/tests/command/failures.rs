@@ -1,0 +1,195 @@
+//! What goes wrong: its exit code, its words, and that it leaves nothing.
+
+use std::fs;
+use std::process::Child;
+
+use serde_json::{Value, json};
+
+use super::bench::{Bench, Ended, PATIENCE, PROBE, config, eventually, text};
+
+/// Whether anything of a container is left below the root.
+fn is_clean(bench: &Bench) -> bool {
+    let names = |folder: &str| {
+        let entries = fs::read_dir(bench.root().join(folder))
+            .into_iter()
+            .flatten();
+        entries.map(|it| it.unwrap().file_name().into_string().unwrap())
+    };
+    // A lock beside a socket stays where the system has sockets in folders: removing it would let two servers have it.
+    let is_lock = |name: &String| name.ends_with(".lock");
+    let folders = ["containers", "bundles", "run"];
+    folders
+        .into_iter()
+        .flat_map(names)
+        .all(|name| is_lock(&name))
+}
+
+#[test]
+fn a_program_that_does_not_exist_is_127_and_leaves_nothing() {
+    let bench = Bench::new();
+    let ended = bench.run(&["run", &bench.web, "--", "no-such-program"]);
+    assert_eq!(ended.code, 127, "{ended:?}");
+    assert!(ended.complained.contains("no-such-program"), "{ended:?}");
+    assert_eq!(bench.done(&["list", "-o", "json"]).trim(), "[]");
+    eventually("nothing is left", PATIENCE, || is_clean(&bench));
+    bench.detached(&bench.web, &["hang"]);
+    let ended = bench.run(&["exec", &bench.web, "--", "no-such-program"]);
+    assert_eq!(ended.code, 127, "{ended:?}");
+}
+
+#[test]
+fn a_file_that_is_no_program_is_126() {
+    let bench = Bench::new();
+    let file = bench.file("notes.exe");
+    fs::write(&file, "these are notes").unwrap();
+    let ended = bench.run(&["run", &bench.web, "--", file.to_str().unwrap()]);
+    assert_eq!(ended.code, 126, "{ended:?}");
+}
+
+#[test]
+fn every_problem_of_a_config_is_said_at_once_with_its_field() {
+    let bench = Bench::new();
+    let mut bad = config(&["x"]);
+    bad["process"]["env"] = json!(["NO_VALUE_SEPARATOR"]);
+    bad["hooks"] = json!({ "prestart": [{ "path": "/bin/true" }] });
+    bad["linux"] = json!({ "namespaces": [] });
+    let bundle = bench.bundle_of("bad", &bad);
+    let refused = bench.fails(&["create", "--bundle", &bundle, &bench.web], 125);
+    for field in ["process.env[0]", "hooks", "linux"] {
+        assert!(refused.contains(field), "{field}: {refused}");
+    }
+    eventually("nothing is left", PATIENCE, || is_clean(&bench));
+    let missing = bench.file("empty");
+    fs::create_dir(&missing).unwrap();
+    let refused = bench.fails(
+        &["create", "-b", missing.to_str().unwrap(), &bench.web],
+        125,
+    );
+    assert!(
+        refused.contains("config.json") && refused.contains("spec"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn errors_are_one_json_object_where_programs_read_them_and_are_in_the_log() {
+    let bench = Bench::new();
+    let log = bench.file("log");
+    let line = [
+        "--log",
+        log.to_str().unwrap(),
+        "--log-format",
+        "json",
+        "state",
+        &bench.web,
+    ];
+    let said: Value = serde_json::from_str(&bench.fails(&line, 125)).unwrap();
+    assert_eq!(said["level"], "error");
+    let logged: Value = serde_json::from_str(&text(&log)).unwrap();
+    assert_eq!(logged["msg"], said["msg"]);
+    assert!(logged["time"].is_string(), "{logged}");
+}
+
+#[test]
+fn of_two_creates_with_one_name_at_once_one_succeeds() {
+    let bench = Bench::new();
+    let bundle = bench.bundle(&bench.web, &["hang"]);
+    for round in 0..4 {
+        let id = format!("{}-{round}", bench.web);
+        let line = ["create", "--bundle", &bundle, &id];
+        let attempts: Vec<Child> = (0..3).map(|_| bench.start(&line)).collect();
+        let ended = attempts
+            .into_iter()
+            .map(|it| it.wait_with_output().unwrap());
+        let ended: Vec<Ended> = ended.map(Ended::from).collect();
+        let succeeded = ended.iter().filter(|it| it.code == 0).count();
+        assert_eq!(succeeded, 1, "{ended:?}");
+        let others = ended.iter().filter(|it| it.code != 0);
+        assert!(
+            others.clone().all(|it| it.complained.contains("exists")),
+            "{ended:?}"
+        );
+        bench.done(&["start", &id]);
+        assert_eq!(bench.state(&id)["status"], "running");
+        bench.done(&["delete", "--force", &id]);
+    }
+}
+
+#[test]
+fn what_does_not_exist_is_refused_by_its_name_and_forgiven_where_asked() {
+    let bench = Bench::new();
+    for command in [
+        "start", "state", "ps", "stats", "pause", "resume", "stop", "kill", "delete",
+    ] {
+        let refused = bench.fails(&[command, "nobody"], 125);
+        assert!(
+            refused.contains("there is no container nobody"),
+            "{command}: {refused}"
+        );
+    }
+    bench.done(&["delete", "--force", "nobody"]);
+    let refused = bench.fails(&["state", "../root"], 125);
+    assert!(refused.contains("letters and digits"), "{refused}");
+    bench.detached(&bench.web, &["hang"]);
+    let refused = bench.fails(&["kill", &bench.web, "SIGUSR1"], 125);
+    assert!(refused.contains("SIGUSR1"), "{refused}");
+}
+
+#[test]
+fn a_container_that_ended_is_not_started_again_and_not_killed_twice() {
+    let bench = Bench::new();
+    bench.detached(&bench.web, &["exit", "0"]);
+    bench.reaches(&bench.web, "stopped");
+    let refused = bench.fails(&["start", &bench.web], 125);
+    assert!(refused.contains("ended"), "{refused}");
+    bench.fails(&["exec", &bench.web, "--", PROBE, "exit", "0"], 125);
+    bench.fails(&["kill", &bench.web], 125);
+    bench.done(&["delete", &bench.web]);
+}
+
+#[test]
+fn secrets_are_neither_in_the_log_nor_in_what_commands_say() {
+    let bench = Bench::new();
+    let mut config = config(&[PROBE, "hang", "argument-hunter2"]);
+    config["process"]["env"] = json!(["PASSWORD=variable-hunter2"]);
+    let bundle = bench.bundle_of(&bench.web, &config);
+    let log = bench.file("log");
+    let logged = ["--log", log.to_str().unwrap()];
+    let run = |line: &[&str]| bench.run(&[&logged[..], line].concat());
+    let mut said = String::new();
+    for line in [
+        &["create", "--bundle", &bundle, &bench.web][..],
+        &["create", "--bundle", &bundle, &bench.web],
+        &["state", &bench.web],
+        &[
+            "exec",
+            "--env",
+            "TOKEN=exec-hunter2",
+            &bench.web,
+            "--",
+            "exec-hunter2",
+        ],
+        &["start", &bench.web],
+        &[
+            "exec",
+            "--env",
+            "TOKEN=exec-hunter2",
+            &bench.web,
+            "--",
+            PROBE,
+            "exit",
+            "0",
+            "hunter2",
+        ],
+        &["list"],
+        &["delete", "--force", &bench.web],
+    ] {
+        let ended = run(line);
+        said.push_str(&ended.printed);
+        said.push_str(&ended.complained);
+    }
+    let logged = text(&log);
+    assert!(logged.contains("start: done"), "{logged}");
+    assert!(!logged.contains("hunter2"), "{logged}");
+    assert!(!said.contains("hunter2"), "{said}");
+}

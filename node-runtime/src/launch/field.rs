@@ -231,7 +231,7 @@ mod tests {
     #[test]
     fn what_nobody_took_is_unknown() {
         let text = fields(r#"{"root":{},"rooot":1}"#, |fields, _| {
-            fields.pass(&["root"])
+            fields.pass(&["root"]);
         });
         assert!(text.starts_with("rooot: this field is unknown"), "{text}");
     }

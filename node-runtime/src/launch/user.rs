@@ -258,7 +258,7 @@ mod tests {
         );
         assert_eq!(less(&local), [local]);
         assert_eq!(less(&network), [network]);
-        assert_eq!(less(&a), [a.clone()]);
+        assert_eq!(less(&a), std::slice::from_ref(&a));
         assert_eq!(less(&group("A")), [a]);
         assert_eq!(less(&group("b")), []);
     }

@@ -154,10 +154,7 @@ fn split(rules: Rules, search: &str) -> impl Iterator<Item = &str> {
 pub(super) fn folders(rules: Rules, search: &str) -> Vec<String> {
     split(rules, search)
         .map(|folder| folder.trim_matches('"'))
-        .filter_map(|folder| match path::start(rules, folder) {
-            Ok(path::Start::Full(..)) => path::join(rules, folder, ".").ok(),
-            _ => None,
-        })
+        .filter_map(|folder| path::join(rules, folder, ".").ok())
         .collect()
 }
 

@@ -4,15 +4,17 @@
 //! check of one name says nothing about another, so that all but the plain ones are refused, and the plain ones get one form.
 //! What is no file (`NUL`, `\\.\…`, `\\?\GLOBALROOT\…`) is refused too.
 
+mod name;
+
 use thiserror::Error;
+
+pub(super) use name::check as check_name;
+use name::{LONGEST_NAME, is_short, length};
 
 use crate::sys::{Places, Rules};
 
 /// The most UTF-16 units of a path, below the 32,767 of Windows; bytes on Linux.
 const LONGEST: usize = 32_000;
-
-/// The most UTF-16 units of a name; bytes on Linux.
-const LONGEST_NAME: usize = 255;
 
 /// Why a text is no path that can be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -293,71 +295,6 @@ fn finish(rules: Rules, prefix: String, names: &[&str]) -> Result<String, PathEr
         return Err(PathError::TooLong);
     }
     Ok(path)
-}
-
-fn length(rules: Rules, text: &str) -> usize {
-    match rules {
-        Rules::Windows => text.encode_utf16().count(),
-        Rules::Posix => text.len(),
-    }
-}
-
-/// Whether a file may have that name.
-pub(super) fn check_name(rules: Rules, name: &str) -> Result<(), PathError> {
-    if length(rules, name) > LONGEST_NAME {
-        return Err(PathError::TooLong);
-    }
-    if rules == Rules::Posix {
-        if name.contains('\0') {
-            return Err(PathError::Character('\0'));
-        }
-        return Ok(());
-    }
-    if name.contains(':') {
-        return Err(PathError::Stream);
-    }
-    // The Windows rule is in "Naming Files, Paths, and Namespaces" of Microsoft's documentation.
-    let is_bad = |it: char| it < ' ' || matches!(it, '<' | '>' | '"' | '|' | '?' | '*' | '\u{7f}');
-    if let Some(letter) = name.chars().find(|it| is_bad(*it)) {
-        return Err(PathError::Character(letter));
-    }
-    if name.ends_with(['.', ' ']) {
-        return Err(PathError::Trailing(name.to_owned()));
-    }
-    if is_device(name) {
-        return Err(PathError::Reserved(name.to_owned()));
-    }
-    Ok(())
-}
-
-/// Whether a name is a device of MS-DOS, whatever follows its first dot.
-fn is_device(name: &str) -> bool {
-    let stem = name.split('.').next().unwrap_or(name).trim_end_matches(' ');
-    let stem = stem.to_ascii_uppercase();
-    let is_port = |name: &str| {
-        let mut rest = stem.strip_prefix(name).unwrap_or_default().chars();
-        // Windows takes the superscript digits of Latin-1 for digits here.
-        let digit = |it: char| it.is_ascii_digit() || matches!(it, '¹' | '²' | '³');
-        rest.next().is_some_and(digit) && rest.next().is_none()
-    };
-    matches!(
-        stem.as_str(),
-        "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$"
-    ) || is_port("COM")
-        || is_port("LPT")
-}
-
-/// Whether a name looks like a short one that Windows made: `PROGRA~1`, `LONGNA~2.TXT`.
-fn is_short(name: &str) -> bool {
-    let (stem, extension) = name.split_once('.').unwrap_or((name, ""));
-    let Some((before, number)) = stem.rsplit_once('~') else {
-        return false;
-    };
-    !before.is_empty()
-        && stem.chars().count() <= 8
-        && extension.chars().count() <= 3
-        && !number.is_empty()
-        && number.chars().all(|it| it.is_ascii_digit())
 }
 
 /// The same text for two names that the rules take for one.

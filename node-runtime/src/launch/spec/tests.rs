@@ -199,3 +199,17 @@ fn an_exec_has_its_own_folder_and_variables_and_lacks_what_the_container_lacks()
     let paths: Vec<_> = problems.list().iter().map(|it| it.path.as_str()).collect();
     assert_eq!(paths, ["args", "x"]);
 }
+
+#[test]
+fn a_container_has_at_most_a_thousand_mounts() {
+    let mounts = |count: usize| {
+        let mount = |number| format!(r#"{{"source":"C:\\s","destination":"C:\\m{number}"}}"#);
+        let mounts: Vec<_> = (0..count).map(mount).collect();
+        config(
+            r#""args":["x"]"#,
+            &format!(r#","mounts":[{}]"#, mounts.join(",")),
+        )
+    };
+    assert_eq!(read(&mounts(1_000)).unwrap().mounts.len(), 1_000);
+    expect_refused(&mounts(1_001), "mounts");
+}

@@ -148,13 +148,7 @@ impl Error {
             Self::Record(error) => record_kind(error),
             Self::Storage(error) => storage_kind(error),
             Self::Resolve(error) => resolve_kind(error),
-            Self::Spawn { source, .. } => match source.kind() {
-                io::ErrorKind::NotFound => Kind::ProgramNotFound,
-                io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput => {
-                    Kind::NotExecutable
-                }
-                _ => system_kind(source),
-            },
+            Self::Spawn { source, .. } => spawn_kind(source),
             Self::StderrOfTerminal | Self::AllOfOne(_) => Kind::InvalidArgument,
             Self::CannotAsk { .. } | Self::MightRun { .. } => Kind::FailedPrecondition,
             Self::CreateJob { source, .. }
@@ -210,14 +204,30 @@ fn record_kind(error: &record::Error) -> Kind {
     }
 }
 
+fn spawn_kind(error: &io::Error) -> Kind {
+    use io::ErrorKind;
+    let kinds = [
+        (ErrorKind::NotFound, Kind::ProgramNotFound),
+        (ErrorKind::PermissionDenied, Kind::NotExecutable),
+        (ErrorKind::InvalidInput, Kind::NotExecutable),
+    ];
+    choose(&kinds, error).unwrap_or_else(|| system_kind(error))
+}
+
 fn system_kind(error: &io::Error) -> Kind {
-    match error.kind() {
-        io::ErrorKind::NotFound => Kind::NotFound,
-        io::ErrorKind::AlreadyExists => Kind::AlreadyExists,
-        io::ErrorKind::InvalidInput => Kind::InvalidArgument,
-        io::ErrorKind::Unsupported => Kind::Unsupported,
-        _ => Kind::Internal,
-    }
+    use io::ErrorKind;
+    let kinds = [
+        (ErrorKind::NotFound, Kind::NotFound),
+        (ErrorKind::AlreadyExists, Kind::AlreadyExists),
+        (ErrorKind::InvalidInput, Kind::InvalidArgument),
+        (ErrorKind::Unsupported, Kind::Unsupported),
+    ];
+    choose(&kinds, error).unwrap_or(Kind::Internal)
+}
+
+fn choose(kinds: &[(io::ErrorKind, Kind)], error: &io::Error) -> Option<Kind> {
+    let found = kinds.iter().find(|(from, _)| *from == error.kind());
+    found.map(|(_, kind)| *kind)
 }
 
 fn resolve_kind(error: &launch::ResolveError) -> Kind {

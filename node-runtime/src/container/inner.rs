@@ -14,9 +14,9 @@ use crate::id::Id;
 use crate::launch::Plan;
 use crate::limits::Limits;
 use crate::record::{self, Exit, Folder, Record, Store};
-use crate::state::{Added, Effect, KILLED, Refused, Request, Signal, Stage, State};
+use crate::state::{Added, Effect, KILLED, Refused, Request, Stage, State};
 use crate::storage::Placed;
-use crate::sys::{Host, Identity, Job, ProcessId};
+use crate::sys::{Host, Identity, Job, Process, ProcessId};
 
 /// A container.
 pub(super) struct Inner {
@@ -70,18 +70,20 @@ impl Inner {
 
     /// Changes the state as the request asks, and does what follows. When that fails, or is refused, the state stays.
     pub(super) fn apply(&self, request: Request) -> Result<(), Error> {
-        self.apply_to(&mut self.lock(), request)
+        self.apply_to(&mut self.lock(), request).map(drop)
     }
 
-    pub(super) fn apply_to(&self, life: &mut Life, request: Request) -> Result<(), Error> {
+    /// The same while the lock is held. Returns what takes long, which the caller does without the lock.
+    pub(super) fn apply_to(&self, life: &mut Life, request: Request) -> Result<Vec<Effect>, Error> {
         let now = self.host.now();
         let (next, effects) = life.state.apply(request, now)?;
-        for effect in &effects {
+        let (long, short): (Vec<_>, Vec<_>) = effects.into_iter().partition(takes_long);
+        for effect in &short {
             self.perform(life, &next, effect, now)?;
         }
         life.state = next;
         self.changed.notify_all();
-        Ok(())
+        Ok(long)
     }
 
     fn perform(
@@ -109,11 +111,6 @@ impl Inner {
                 let suspended = self.job()?.suspend();
                 suspended.map_err(Error::host("pause the processes"))
             }
-            Effect::Interrupt => {
-                let asked = self.job()?.interrupt();
-                life.not_asked = asked.map_err(Error::host("ask the processes to end"))?;
-                Ok(())
-            }
             Effect::Terminate => {
                 let ended = self.job()?.terminate(KILLED);
                 ended.map_err(Error::host("end the processes"))
@@ -127,10 +124,17 @@ impl Inner {
                 let set = self.job()?.set_limits(&life.limits);
                 set.map_err(Error::host("set the limits of the container"))
             }
-            Effect::InterruptAdded(id) => signal_added(life, id, Signal::Terminate),
-            Effect::TerminateAdded(id) => signal_added(life, id, Signal::Kill),
-            // They take long: whoever made the request does them, without the lock.
-            Effect::Spawn | Effect::SpawnAdded(_) | Effect::CleanUp => Ok(()),
+            Effect::TerminateAdded(id) => match life.process(id) {
+                Some(process) => process
+                    .terminate(KILLED)
+                    .map_err(Error::host("end the process")),
+                None => Ok(()),
+            },
+            Effect::Interrupt
+            | Effect::InterruptAdded(_)
+            | Effect::Spawn
+            | Effect::SpawnAdded(_)
+            | Effect::CleanUp => Ok(()),
         }
     }
 
@@ -174,7 +178,7 @@ impl Inner {
         if set.is_err() {
             life.limits = before;
         }
-        set
+        set.map(drop)
     }
 
     /// The handles of a process that runs.
@@ -255,29 +259,23 @@ impl Inner {
     }
 }
 
-fn signal_added(life: &Life, id: &Id, signal: Signal) -> Result<(), Error> {
-    let running = life.added.get(id).and_then(|it| it.running.as_ref());
-    // Without handles it ended just now, which is what is asked for.
-    let Some(running) = running else {
-        return Ok(());
-    };
-    let process = &running.process;
-    match signal {
-        Signal::Kill => process
-            .terminate(KILLED)
-            .map_err(Error::host("end the process")),
-        Signal::Terminate => {
-            let asked = process.interrupt();
-            if asked.map_err(Error::host("ask the process to end"))? {
-                return Ok(());
-            }
-            // It ended just now, which is what is asked for.
-            if let Ok(Some(_)) = process.wait(Duration::ZERO) {
-                return Ok(());
-            }
-            let pid = process.id().pid;
-            Err(Error::CannotAsk { pid })
-        }
+/// Whether it is done without the lock, so that others can look and act meanwhile.
+fn takes_long(effect: &Effect) -> bool {
+    match effect {
+        Effect::Interrupt
+        | Effect::InterruptAdded(_)
+        | Effect::Spawn
+        | Effect::SpawnAdded(_)
+        | Effect::CleanUp => true,
+        Effect::RememberRunning
+        | Effect::Resume
+        | Effect::Suspend
+        | Effect::Terminate
+        | Effect::EndTree
+        | Effect::SetLimits
+        | Effect::TerminateAdded(_)
+        | Effect::Remember
+        | Effect::Tell(_) => false,
     }
 }
 
@@ -290,6 +288,12 @@ impl Life {
                 entry.ok_or_else(|| Refused::NoSuchAdded(id.clone()).into())
             }
         }
+    }
+
+    /// An added process that runs. Without handles it ended just now, which is what whoever signals it asks for.
+    pub(super) fn process(&self, id: &Id) -> Option<Arc<dyn Process>> {
+        let running = self.added.get(id)?.running.as_ref()?;
+        Some(Arc::clone(&running.process))
     }
 
     /// How it ended; none while it has not.

@@ -74,11 +74,11 @@ pub(super) fn start(inner: &Arc<Inner>) -> Result<ProcessId, Error> {
     let watched = watch::first(inner).and_then(|it| Ok((it, spawn(inner, &parts)?)));
     let mut life = inner.lock();
     match watched {
-        Ok((watcher, running)) => {
+        Ok((waiting, running)) => {
             let process = running.process.id();
             life.init.runs(&running, inner.host.now());
             inner.apply_to(&mut life, Request::Spawned(process))?;
-            watcher.watch(running);
+            waiting.watch(running);
             Ok(process)
         }
         Err(error) => {
@@ -115,13 +115,13 @@ pub(super) fn start_added(inner: &Arc<Inner>, id: &Id) -> Result<ProcessId, Erro
     let watched = watch::added(inner, id).and_then(|it| Ok((it, spawn(inner, &parts)?)));
     let mut life = inner.lock();
     match watched {
-        Ok((watcher, running)) => {
+        Ok((waiting, running)) => {
             let process = running.process.id();
             if let Some(entry) = life.added.get_mut(id) {
                 entry.runs(&running, inner.host.now());
             }
             inner.apply_to(&mut life, Request::AddedSpawned(id.clone(), process))?;
-            watcher.watch(running);
+            waiting.watch(running);
             Ok(process)
         }
         Err(error) => {

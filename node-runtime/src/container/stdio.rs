@@ -97,13 +97,13 @@ impl Prepared {
             let connection = host.connect(address, CONNECT);
             connection.map(Some).map_err(failed(stream, address))
         };
-        let stdin = match &stdio.stdin {
+        let sender = match &stdio.stdin {
             Source::Pipe(address) => Some(address.as_str()),
             Source::Null | Source::File(_) => None,
         };
         Ok(Self {
             host: Arc::clone(host),
-            stdin: connect("stdin", stdin)?,
+            stdin: connect("stdin", sender)?,
             stdout: connect("stdout", stdio.stdout.address())?,
             stderr: connect("stderr", stdio.stderr.address())?,
             stdio,

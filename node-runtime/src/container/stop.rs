@@ -6,7 +6,7 @@ use super::Error;
 use super::inner::Inner;
 use crate::id::Id;
 use crate::record::Exit;
-use crate::state::{Refused, Request, Signal};
+use crate::state::{Effect, Refused, Request, Signal};
 
 /// How long a signal waits for a start that is under way.
 const START: Duration = Duration::from_secs(30);
@@ -21,11 +21,43 @@ pub(super) fn kill(
     signal: Signal,
     all: bool,
 ) -> Result<(), Error> {
-    match exec {
-        Some(id) if all => Err(Error::AllOfOne(id.clone())),
-        Some(id) => once_started(inner, &Request::SignalAdded(id.clone(), signal)),
-        None => once_started(inner, &Request::Signal(signal)),
+    let request = match exec {
+        Some(id) if all => return Err(Error::AllOfOne(id.clone())),
+        Some(id) => Request::SignalAdded(id.clone(), signal),
+        None => Request::Signal(signal),
+    };
+    for effect in once_started(inner, &request)? {
+        if let Effect::InterruptAdded(id) = &effect {
+            ask(inner, id)?;
+        } else if effect == Effect::Interrupt {
+            ask_all(inner)?;
+        }
     }
+    Ok(())
+}
+
+/// Asks every process to end, and keeps in mind which could not be asked.
+fn ask_all(inner: &Inner) -> Result<(), Error> {
+    let asked = inner.job()?.interrupt();
+    inner.lock().not_asked = asked.map_err(Error::host("ask the processes to end"))?;
+    Ok(())
+}
+
+/// Asks an added process to end.
+fn ask(inner: &Inner, id: &Id) -> Result<(), Error> {
+    let Some(process) = inner.lock().process(id) else {
+        return Ok(());
+    };
+    let asked = process.interrupt();
+    if asked.map_err(Error::host("ask the process to end"))? {
+        return Ok(());
+    }
+    // It ended just now, which is what is asked for.
+    if let Ok(Some(_)) = process.wait(Duration::ZERO) {
+        return Ok(());
+    }
+    let pid = process.id().pid;
+    Err(Error::CannotAsk { pid })
 }
 
 /// Asks all processes to end, waits, and ends those that are left.
@@ -48,7 +80,8 @@ pub(super) fn stop(inner: &Inner, grace: Duration) -> Result<Exit, Error> {
 }
 
 /// Applies a request that has to wait while a process is being started: then there is nobody to be told, but there will be.
-pub(super) fn once_started(inner: &Inner, request: &Request) -> Result<(), Error> {
+/// Returns what takes long.
+pub(super) fn once_started(inner: &Inner, request: &Request) -> Result<Vec<Effect>, Error> {
     let begin = Instant::now();
     let mut life = inner.lock();
     loop {

@@ -143,19 +143,15 @@ fn is_empty(inner: &Inner) -> bool {
     if must_end && !matches!(empty, Ok(true)) {
         let _again_later = job.terminate(KILLED);
     }
-    match empty {
-        Ok(is_empty) => {
-            // What it ran into is known before its end is told.
-            while let Ok(Some(notice)) = job.next_notice(Duration::ZERO) {
-                tell(inner, notice);
-            }
-            is_empty
-        }
-        Err(_) => {
-            thread::sleep(RETRY);
-            false
-        }
+    let Ok(is_empty) = empty else {
+        thread::sleep(RETRY);
+        return false;
+    };
+    // What it ran into is known before its end is told.
+    while let Ok(Some(notice)) = job.next_notice(Duration::ZERO) {
+        tell(inner, notice);
     }
+    is_empty
 }
 
 fn tell(inner: &Inner, notice: Notice) {

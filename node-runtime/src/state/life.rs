@@ -126,13 +126,13 @@ impl State {
     }
 
     /// The container has stopped once nothing is in its job and every added process told its exit.
-    pub(super) fn empty(&mut self, now: Timestamp) -> Answer {
+    pub(super) fn empty(&mut self, now: Timestamp) -> Vec<Effect> {
         let Stage::Ending { code, .. } = self.stage else {
-            return Ok(Vec::new());
+            return Vec::new();
         };
         let lives = |it: &Added| matches!(it, Added::Starting | Added::Running { .. });
         if self.added.values().any(lives) {
-            return Ok(Vec::new());
+            return Vec::new();
         }
         let exit = Exit {
             code,
@@ -143,7 +143,7 @@ impl State {
         let mut effects = vec![Effect::Remember];
         effects.extend(self.end_unstarted(now));
         effects.push(told_exit(exit));
-        Ok(effects)
+        effects
     }
 
     pub(super) fn memory_limit(&mut self, pid: Option<u32>) -> Vec<Effect> {
@@ -260,11 +260,9 @@ fn tell_running(signal: Signal, paused: &mut bool, told: &mut Option<Signal>) ->
             let mut effects = Vec::new();
             if was_paused {
                 effects.push(Effect::Resume);
-            }
-            effects.push(Effect::Interrupt);
-            if was_paused {
                 effects.push(Effect::Tell(EventKind::Resumed));
             }
+            effects.push(Effect::Interrupt);
             effects
         }
     }

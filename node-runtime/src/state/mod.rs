@@ -165,22 +165,22 @@ pub enum Effect {
     Resume,
     /// Stop every process for the time being.
     Suspend,
-    /// Ask every process to end.
-    Interrupt,
     /// End every process.
     Terminate,
     /// End every process, because the first ended. Whoever waits for the others repeats it until none is left.
     EndTree,
     /// Set limits.
     SetLimits,
-    /// Ask an added process to end.
-    InterruptAdded(Id),
     /// End an added process.
     TerminateAdded(Id),
     /// Write down how far it is. It can fail without harm: what the record then says is older, not wrong.
     Remember,
     /// Tell whoever listens.
     Tell(EventKind),
+    /// Ask every process to end. Takes long: the caller does it.
+    Interrupt,
+    /// Ask an added process to end. Takes long: the caller does it.
+    InterruptAdded(Id),
     /// Start the first process and answer whether it runs. Takes long: the caller does it.
     Spawn,
     /// Start an added process and answer whether it runs. Takes long: the caller does it.
@@ -324,7 +324,7 @@ impl State {
             Request::Resume => next.resume(),
             Request::Update => next.update(),
             Request::InitEnded(code) => next.init_ended(code),
-            Request::Empty => next.empty(now),
+            Request::Empty => Ok(next.empty(now)),
             Request::MemoryLimit(pid) => Ok(next.memory_limit(pid)),
             Request::ProcessLimit => Ok(next.process_limit()),
             Request::Delete => next.delete(now),

@@ -273,17 +273,16 @@ fn accounts_of_the_dead_are_removed_and_those_of_the_living_stay() {
 fn one_container_that_cannot_be_swept_does_not_keep_the_others() {
     let bench = Bench::fake();
     let keeper = dead(&bench);
+    let tree = |id: &str| bench.path(&format!("root-{id}"));
     for id in ["a", "b"] {
         let mut left = record(&bench, id, Phase::Creating, Some(keeper));
-        left.undo = vec![Undo::Detach {
-            means: Means::Symlink,
-            target: bench.text("root-x"),
-        }];
+        let path = tree(id).to_str().unwrap().to_owned();
+        left.undo = vec![Undo::RemoveTree { path }];
         bench.store.write(&left).unwrap();
     }
-    bench
-        .faker()
-        .fail(Operation::Detach, 1, ErrorKind::PermissionDenied);
+    // Somebody put a file where the folder of the first was.
+    fs::write(tree("a"), "").unwrap();
+    fs::create_dir(tree("b")).unwrap();
     let swept = sweep(&bench);
     assert_eq!(
         (swept.removed.len(), swept.failed.len()),
@@ -291,6 +290,7 @@ fn one_container_that_cannot_be_swept_does_not_keep_the_others() {
         "{swept:?}"
     );
     assert!(swept.failed[0].contains("container a"), "{swept:?}");
+    fs::remove_file(tree("a")).unwrap();
     sweep(&bench);
     bench.is_clean();
 }

@@ -8,15 +8,34 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use std::{env, fs, process, thread};
 
-use hosttask_node_runtime::sys::fake::steps::{Actor, run};
+use hosttask_node_runtime::sys::fake::steps::{Actor, FAILED, MISUSED, run};
 use hosttask_node_runtime::sys::{self, Job, Launch, Streams, User};
 
 fn main() -> ExitCode {
     if let Some(code) = sys::helper_main(env::args_os().skip(1)) {
         exit(code.cast_unsigned());
     }
+    if is_named("uname") {
+        exit(uname());
+    }
     let mut actor = Real::default();
     exit(run(&mut actor))
+}
+
+/// Whether this is a copy of the program with this name.
+fn is_named(name: &str) -> bool {
+    let program = env::current_exe().ok();
+    program.is_some_and(|it| it.file_stem().is_some_and(|stem| stem == name))
+}
+
+/// Answers as the `uname` of the image does with which Kubernetes tests HostProcess containers: to `-o`, and to nothing else.
+fn uname() -> u32 {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    if arguments != ["-o"] {
+        return MISUSED;
+    }
+    let written = writeln!(io::stdout(), "MS/Windows");
+    if written.is_ok() { 0 } else { FAILED }
 }
 
 /// Ends with the whole 32-bit code where the system has that many bits.

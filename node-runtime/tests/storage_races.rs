@@ -54,10 +54,12 @@ fn a_folder_that_is_exchanged_for_a_link_never_leads_a_mount_or_its_undoing_outs
         });
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             while exchanged.load(Ordering::SeqCst) < EXCHANGES || placed == 0 || refused == 0 {
-                match once(folder.path()) {
-                    true => placed += 1,
-                    false => refused += 1,
-                }
+                let count = if once(folder.path()) {
+                    &mut placed
+                } else {
+                    &mut refused
+                };
+                *count += 1;
                 assert_eq!(guard(), before, "something was changed outside");
             }
         }));
@@ -97,7 +99,7 @@ fn once(folder: &Path) -> bool {
     };
     let mut noted = Vec::new();
     let storage = Links::with(vec![Means::Symlink], usize::MAX);
-    let placed = place(&storage, &request, &mut |undo| {
+    let done = place(&storage, &request, &mut |undo| {
         noted.push(undo);
         Ok(())
     });
@@ -110,7 +112,7 @@ fn once(folder: &Path) -> bool {
         }
         undo(&storage, &noted).unwrap();
     }
-    placed.is_ok()
+    done.is_ok()
 }
 
 fn count(folder: &Path) -> usize {

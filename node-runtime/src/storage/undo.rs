@@ -42,13 +42,10 @@ fn one(storage: &dyn Storage, step: &Undo, is_clean: bool) -> io::Result<()> {
     }
 }
 
-/// Takes an attachment back. A folder or a file where a link was made is somebody's, or was there before.
+/// Takes an attachment back. A folder or a file where a link was made is somebody's, or was there before. What the bind
+/// filter lets one job see ends with that job, and what it hid from the job stays.
 fn detach(storage: &dyn Storage, means: Means, target: &Path) -> io::Result<()> {
-    let is_link = match means {
-        Means::BindFilter | Means::BindMount => false,
-        Means::VolumeMountPoint | Means::Junction | Means::Symlink => true,
-    };
-    if is_link && storage.entry(target)? != Some(Entry::Link) {
+    if means != Means::BindMount && storage.entry(target)? != Some(Entry::Link) {
         return Ok(());
     }
     storage.detach(means, target)

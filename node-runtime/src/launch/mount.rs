@@ -7,7 +7,7 @@ use super::{Context, MountPlan};
 use crate::sys::Places;
 
 /// How many a container can have. Each is compared with each.
-const MOST: usize = 1_000;
+const MOST: usize = 250;
 
 const REFUSALS: &[Refusal] = &[
     ("uidMappings", "this runtime maps no users; leave it out"),

@@ -213,3 +213,32 @@ fn a_container_has_at_most_250_mounts() {
     assert_eq!(read(&mounts(250)).unwrap().mounts.len(), 250);
     expect_refused(&mounts(251), "mounts");
 }
+
+#[test]
+fn a_user_that_the_host_cannot_log_on_is_refused_at_once() {
+    let context = Context {
+        places: &windows_places(),
+        features: &Features::default(),
+        id: &Id::parse("web").unwrap(),
+        bundle: "",
+    };
+    for user in ["S-1-5-19", "hpc-localgroup"] {
+        let config = format!(
+            r#"{{"ociVersion":"1.1.0","process":{{"args":["x"],"user":{{"username":"{user}"}}}}}}"#
+        );
+        let text = plan(config.as_bytes(), &context).unwrap_err().to_string();
+        assert!(
+            text.starts_with("process.user.username: this host cannot log"),
+            "{text}"
+        );
+    }
+    let container = read(&config(r#""args":["x"]"#, "")).unwrap();
+    let same = br#"{"args":["y"],"user":{"username":"nt authority\\system"}}"#;
+    assert!(exec(same, &container, &context).is_ok());
+    let other = br#"{"args":["y"],"user":{"username":"S-1-5-19"}}"#;
+    let text = exec(other, &container, &context).unwrap_err().to_string();
+    assert!(
+        text.starts_with("user.username: this host cannot log"),
+        "{text}"
+    );
+}

@@ -16,6 +16,8 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::id::Id;
 use crate::record::format::{self, Damage};
@@ -29,8 +31,11 @@ const RECORD: &str = "record";
 /// The file that is locked.
 const LOCK: &str = "lock";
 
-/// How often a creation begins anew when a sweep took the empty folder away from it.
-const ATTEMPTS: usize = 8;
+/// How long a creation begins anew when sweeps take the empty folder away from it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long it waits for one of them to be done.
+const BREATH: Duration = Duration::from_millis(1);
 
 /// A container with its record, or with what is wrong with it.
 pub type Listed = (Id, Result<Record, Error>);
@@ -120,14 +125,21 @@ impl Store {
     /// Fails with [`Error::AlreadyExists`] for the second of two, however close they are.
     pub fn create(&self, id: &Id) -> Result<Folder, Error> {
         let path = self.path(id);
-        for attempt in 0..ATTEMPTS {
+        let deadline = Instant::now() + PATIENCE;
+        let mut was_ours = false;
+        while Instant::now() < deadline {
             match fs::create_dir(&path) {
-                Err(error) if error.kind() == ErrorKind::AlreadyExists && attempt == 0 => {
-                    return Err(Error::AlreadyExists { id: id.clone() });
+                // What we made and a sweep takes away now is nobody else's yet.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                    if !was_ours || is_there(&path.join(RECORD)) {
+                        return Err(Error::AlreadyExists { id: id.clone() });
+                    }
+                    thread::sleep(BREATH);
+                    continue;
                 }
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => break,
                 made => made.map_err(failed("make the folder", &path))?,
             }
+            was_ours = true;
             // A sweep of another process may take the empty folder for a leftover until it is locked.
             match self.lock(id) {
                 Ok(lock) if is_there(&path.join(LOCK)) => {

@@ -76,7 +76,7 @@ pub(super) fn ask_all(job: &Handle) -> io::Result<Vec<u32>> {
 /// The processes of a job without those of the system that serve its consoles.
 fn programs(job: &Handle) -> io::Result<Vec<u32>> {
     let numbers = numbers(job)?.into_iter();
-    Ok(numbers.filter(|pid| !is_console_host(job, *pid)).collect())
+    Ok(numbers.filter(|pid| !is_console_host(*pid)).collect())
 }
 
 /// Asks these processes. Whoever shares a console with one of them is asked too. Returns those that were asked.

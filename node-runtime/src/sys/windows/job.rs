@@ -154,7 +154,8 @@ impl Job for WindowsJob {
     }
 
     fn usage(&self) -> io::Result<Usage> {
-        usage::of(&self.handle, &self.features)
+        let hidden = self.reports.as_ref().map_or(0, |it| it.notices().hidden());
+        usage::of(&self.handle, &self.features, hidden)
     }
 
     fn processes(&self) -> io::Result<Vec<ProcessInfo>> {

@@ -1,11 +1,12 @@
 //! What happened in a job and was not read yet.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::mem;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::deadline::Deadline;
+use super::process_list::is_console_host;
 use crate::sys::Notice;
 
 /// How many notices wait for a slow reader.
@@ -16,9 +17,41 @@ const MOST: usize = 1024;
 pub(super) struct Notices {
     waiting: Mutex<VecDeque<Notice>>,
     arrived: Condvar,
+    hidden: Mutex<Hidden>,
+}
+
+/// Processes that nobody is told of.
+#[derive(Debug, Default)]
+struct Hidden {
+    running: BTreeSet<u32>,
+    total: u32,
 }
 
 impl Notices {
+    /// How many processes there were, of those read about, that nothing was said of.
+    pub(super) fn hidden(&self) -> u32 {
+        self.lock_hidden().total
+    }
+
+    /// Whether nothing is said of this: it is about the host of a console.
+    fn hides(&self, notice: Notice) -> bool {
+        match notice {
+            Notice::Started { pid } if is_console_host(pid) => {
+                let mut hidden = self.lock_hidden();
+                hidden.running.insert(pid);
+                hidden.total += 1;
+                true
+            }
+            Notice::Ended { pid, .. } => self.lock_hidden().running.remove(&pid),
+            // Not every end is reported; with this one all are over.
+            Notice::Empty => {
+                self.lock_hidden().running.clear();
+                false
+            }
+            Notice::Started { .. } | Notice::MemoryLimit { .. } | Notice::ProcessLimit => false,
+        }
+    }
+
     /// Adds one. Where too many wait, the oldest goes that nobody will miss.
     pub(super) fn push(&self, notice: Notice) {
         let mut waiting = self.lock();
@@ -34,8 +67,13 @@ impl Notices {
         let deadline = Deadline::after(timeout);
         let mut waiting = self.lock();
         loop {
-            if let Some(notice) = waiting.pop_front() {
-                return Some(notice);
+            while let Some(notice) = waiting.pop_front() {
+                // To find out may take a moment, in which others may arrive.
+                drop(waiting);
+                if !self.hides(notice) {
+                    return Some(notice);
+                }
+                waiting = self.lock();
             }
             if deadline.is_over() {
                 return None;
@@ -56,6 +94,10 @@ impl Notices {
     ) -> MutexGuard<'a, VecDeque<Notice>> {
         let woken = self.arrived.wait_timeout(waiting, timeout);
         woken.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    fn lock_hidden(&self) -> MutexGuard<'_, Hidden> {
+        self.hidden.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Notice>> {
@@ -113,6 +155,20 @@ mod tests {
         }
         assert_eq!(notices.lock().len(), MOST);
         assert_eq!(notices.next(Duration::ZERO), Some(Notice::ProcessLimit));
+    }
+
+    #[test]
+    fn nothing_is_said_of_a_hidden_process_until_its_number_is_given_again() {
+        let notices = Notices::default();
+        let ended = Notice::Ended {
+            pid: 4,
+            abnormal: false,
+        };
+        notices.lock_hidden().running.insert(4);
+        notices.push(ended);
+        notices.push(ended);
+        assert_eq!(notices.next(Duration::ZERO), Some(ended));
+        assert_eq!(notices.next(Duration::ZERO), None);
     }
 
     #[test]

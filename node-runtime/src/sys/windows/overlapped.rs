@@ -16,7 +16,9 @@ use windows_sys::Win32::Foundation::{
 use windows_sys::Win32::Storage::FileSystem::{ReadFile, WriteFile};
 use windows_sys::Win32::System::IO::{CancelIoEx, GetOverlappedResult, OVERLAPPED};
 use windows_sys::Win32::System::Pipes::ConnectNamedPipe;
-use windows_sys::Win32::System::Threading::{CreateEventW, SetEvent, WaitForMultipleObjects};
+use windows_sys::Win32::System::Threading::{
+    CreateEventW, SetEvent, WaitForMultipleObjects, WaitForSingleObject,
+};
 use windows_sys::core::BOOL;
 
 use super::deadline::Deadline;
@@ -33,6 +35,12 @@ impl Event {
         let raw = unsafe { CreateEventW(ptr::null(), 1, 0, ptr::null()) };
         // SAFETY: `raw` is what the call just returned: null, or a handle that only this function knows.
         unsafe { own(raw) }.map(Self)
+    }
+
+    /// Whether it is set.
+    fn is_set(&self) -> bool {
+        // SAFETY: the event is open while `self` has it.
+        unsafe { WaitForSingleObject(self.0.as_raw_handle(), 0) == WAIT_OBJECT_0 }
     }
 
     /// Sets it. Nothing can be done where that fails, as the handle is open.
@@ -136,6 +144,9 @@ impl Channel {
         deadline: Deadline,
         start: impl FnOnce(*mut OVERLAPPED) -> BOOL,
     ) -> io::Result<usize> {
+        if self.cancelled.is_set() {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
         let mut overlapped = OVERLAPPED {
             hEvent: self.done.0.as_raw_handle(),
             ..OVERLAPPED::default()

@@ -5,24 +5,29 @@ use std::io;
 use std::mem::{offset_of, size_of};
 use std::os::windows::io::AsRawHandle;
 use std::ptr;
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use windows_sys::Wdk::System::Threading::{NtQueryInformationProcess, ProcessBasicInformation};
-use windows_sys::Win32::Foundation::{ERROR_ACCESS_DENIED, ERROR_MORE_DATA, RtlNtStatusToDosError};
+use windows_sys::Win32::Foundation::{
+    ERROR_ACCESS_DENIED, ERROR_INVALID_HANDLE, ERROR_MORE_DATA, RtlNtStatusToDosError,
+};
 use windows_sys::Win32::System::JobObjects::{
     IsProcessInJob, JOBOBJECT_BASIC_PROCESS_ID_LIST, JobObjectBasicProcessIdList,
     QueryInformationJobObject,
 };
 use windows_sys::Win32::System::Threading::{
     PROCESS_ACCESS_RIGHTS, PROCESS_BASIC_INFORMATION, PROCESS_NAME_WIN32,
-    PROCESS_QUERY_INFORMATION, PROCESS_SYNCHRONIZE, QueryFullProcessImageNameW,
+    PROCESS_QUERY_INFORMATION, PROCESS_QUERY_LIMITED_INFORMATION, PROCESS_SYNCHRONIZE,
+    QueryFullProcessImageNameW,
 };
 use windows_sys::core::BOOL;
 
 use super::abi::{PROCESS_VM_COUNTERS, VM_COUNTERS_BEFORE, VmCounters, size};
 use super::folder;
 use super::handle::{Handle, check};
-use super::process::{is, open, times};
+use super::process::{is, open, times, wait};
 use super::text::narrow;
 use crate::sys::ProcessInfo;
 
@@ -91,6 +96,7 @@ pub(super) fn details(job: &Handle) -> io::Result<Vec<ProcessInfo>> {
     let mut details = Vec::new();
     for pid in numbers(job)? {
         match open_in(job, pid, PROCESS_SYNCHRONIZE) {
+            Ok(Some(process)) if is_host(&process) => {}
             Ok(Some(process)) => details.extend(detail(pid, &process)?),
             Ok(None) => {}
             // So a process answers that is being torn down.
@@ -122,7 +128,7 @@ fn detail(pid: u32, process: &Handle) -> io::Result<Option<ProcessInfo>> {
     })();
     match answers {
         Ok(detail) => Ok(Some(detail)),
-        Err(_) if super::process::wait(process, std::time::Duration::ZERO)?.is_some() => Ok(None),
+        Err(_) if wait(process, Duration::ZERO)?.is_some() => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -194,13 +200,34 @@ fn parent(process: &Handle) -> io::Result<u32> {
     Ok(u32::try_from(basic.InheritedFromUniqueProcessId).unwrap_or(0))
 }
 
-/// Whether a process of a job is the window manager of a console: it belongs to the system, and ends when all who use that
-/// console have ended.
-pub(super) fn is_console_host(job: &Handle, pid: u32) -> bool {
-    let process = open_in(job, pid, 0);
-    let path = process.map(|process| process.map(|process| path(&process)));
-    let host = folder::system().map(|system| format!(r"{system}\conhost.exe"));
-    matches!((path, host), (Ok(Some(Ok(path))), Ok(host)) if path.eq_ignore_ascii_case(&host))
+/// Whether a process is the system's host of a console. Windows starts one for each console, in the job of the program that
+/// uses it, and it ends with the last of those. It is no program of the container, so nobody is told of it.
+pub(super) fn is_console_host(pid: u32) -> bool {
+    let process = open(pid, PROCESS_QUERY_LIMITED_INFORMATION | PROCESS_SYNCHRONIZE);
+    process.is_ok_and(|process| process.is_some_and(|process| is_host(&process)))
+}
+
+/// [`is_console_host`] of an open process.
+pub(super) fn is_host(process: &Handle) -> bool {
+    static PATH: OnceLock<String> = OnceLock::new();
+    let host = PATH.get_or_init(|| {
+        let system = folder::system().unwrap_or_default();
+        format!(r"{system}\conhost.exe")
+    });
+    settled_path(process).is_ok_and(|path| path.eq_ignore_ascii_case(host))
+}
+
+/// The path of its program. Wine knows it only when the process has loaded it, some 30 ms after its birth.
+fn settled_path(process: &Handle) -> io::Result<String> {
+    const TRIES: u32 = 100;
+    const PAUSE: Duration = Duration::from_millis(1);
+    for _ in 1..TRIES {
+        match path(process) {
+            Err(error) if is(&error, ERROR_INVALID_HANDLE) && wait(process, PAUSE)?.is_none() => {}
+            known => return known,
+        }
+    }
+    path(process)
 }
 
 /// The last part of the path of its program.

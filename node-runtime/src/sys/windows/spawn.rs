@@ -3,6 +3,7 @@
 
 use std::io;
 use std::os::windows::io::{AsHandle, AsRawHandle, BorrowedHandle, RawHandle};
+use std::path::Path;
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -253,6 +254,8 @@ fn meaning(error: io::Error, program: &str) -> io::Error {
             io::ErrorKind::PermissionDenied,
             "asks for more rights than its user has",
         ),
+        // A folder: Windows says so itself, Wine does not.
+        _ if Path::new(program).is_dir() => (io::ErrorKind::PermissionDenied, "is a folder"),
         _ => return error,
     };
     io::Error::new(

@@ -34,8 +34,8 @@ impl Storage for WindowsStorage {
         }
         let is_folder = fs::metadata(source)?.is_dir();
         match (means, is_folder) {
-            (Means::Symlink, true) => symlink_dir(source, target),
-            (Means::Symlink, false) => symlink_file(source, target),
+            (Means::Symlink, true) => really(symlink_dir(source, target), target),
+            (Means::Symlink, false) => really(symlink_file(source, target), target),
             (Means::Junction, true) => junction(source, target),
             (Means::VolumeMountPoint, true) => mount(source, target),
             (Means::Junction | Means::VolumeMountPoint, false) => Err(unsupported(
@@ -71,6 +71,15 @@ impl Storage for WindowsStorage {
 
     fn protect(&self, folder: &Path) -> io::Result<()> {
         folder::protect(folder)
+    }
+}
+
+/// Looks whether a link is there now: Wine says so and makes none.
+fn really(made: io::Result<()>, target: &Path) -> io::Result<()> {
+    made?;
+    match reparse::entry(target)? {
+        Some(_) => Ok(()),
+        None => Err(unsupported("symbolic link")),
     }
 }
 
@@ -115,7 +124,7 @@ fn find_means() -> Vec<Means> {
     if works(junction) {
         means.push(Means::Junction);
     }
-    if works(|source, target| symlink_dir(source, target)) {
+    if works(|source, target| really(symlink_dir(source, target), target)) {
         means.push(Means::Symlink);
     }
     // The source and its parent, and nothing that is not ours.

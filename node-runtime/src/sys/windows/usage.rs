@@ -7,14 +7,18 @@ use windows_sys::Win32::System::JobObjects::{
     JOBOBJECT_IO_ATTRIBUTION_CONTROL_ENABLE, JOBOBJECT_IO_ATTRIBUTION_INFORMATION,
 };
 
+use windows_sys::Win32::System::Threading::PROCESS_SYNCHRONIZE;
+
 use super::abi::JobMemoryUsage;
 use super::handle::Handle;
-use super::process_list::{memory, numbers, open_in};
+use super::process_list::{is_host, memory, numbers, open_in};
 use super::{job_info, process};
 use crate::sys::{Features, IoUsage, Usage};
 
 /// What it used so far, ended processes included.
-pub(super) fn of(job: &Handle, features: &Features) -> io::Result<Usage> {
+/// The hosts of its consoles are no programs of it: those
+/// that run are not counted, and of those that ended as many as were `hidden`.
+pub(super) fn of(job: &Handle, features: &Features, hidden: u32) -> io::Result<Usage> {
     let account: JOBOBJECT_BASIC_ACCOUNTING_INFORMATION = job_info::query(job)?;
     let memory = if features.job_memory_usage {
         Some(job_info::query::<JobMemoryUsage>(job)?)
@@ -27,8 +31,11 @@ pub(super) fn of(job: &Handle, features: &Features) -> io::Result<Usage> {
         // Wine counts no time for a job; what runs has used at least its own.
         user_nanoseconds: nanoseconds(account.TotalUserTime).max(running.user),
         kernel_nanoseconds: nanoseconds(account.TotalKernelTime).max(running.kernel),
-        active_processes: account.ActiveProcesses,
-        total_processes: account.TotalProcesses,
+        active_processes: running.programs,
+        total_processes: account
+            .TotalProcesses
+            .saturating_sub(hidden)
+            .max(running.programs),
         page_faults: Some(account.TotalPageFaultCount.into()),
         commit_bytes: memory.map(|memory| memory.job_memory),
         commit_peak_bytes: memory.map(|memory| memory.peak_job_memory),
@@ -40,6 +47,7 @@ pub(super) fn of(job: &Handle, features: &Features) -> io::Result<Usage> {
 /// What the processes that run use together.
 #[derive(Debug, Default)]
 struct Running {
+    programs: u32,
     user: u64,
     kernel: u64,
     /// None where the system does not say.
@@ -50,9 +58,13 @@ fn running(job: &Handle) -> io::Result<Running> {
     let mut sum = Running::default();
     for pid in numbers(job)? {
         // One that ends meanwhile, or is being torn down, is left out.
-        let Ok(Some(process)) = open_in(job, pid, 0) else {
+        let Ok(Some(process)) = open_in(job, pid, PROCESS_SYNCHRONIZE) else {
             continue;
         };
+        if is_host(&process) {
+            continue;
+        }
+        sum.programs += 1;
         let (Ok(times), Ok(memory)) = (process::times(&process), memory(&process)) else {
             continue;
         };

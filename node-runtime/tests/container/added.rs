@@ -214,3 +214,19 @@ fn another_user_is_logged_on_for_its_process_alone() {
     container.delete(None).unwrap();
     bench.is_clean();
 }
+
+#[test]
+fn the_account_of_an_added_process_is_gone_with_its_end_and_not_only_when_it_is_deleted() {
+    let bench = Bench::fake();
+    let container = bench.run("web", "READY hang");
+    let mut process = bench.process("exit 0");
+    process.user = User::Group("operators".to_owned());
+    let id = name("probe");
+    container
+        .exec(id.clone(), process, Stdio::default())
+        .unwrap();
+    container.start_exec(&id).unwrap();
+    end_of(&container, "probe");
+    assert_eq!(bench.faker().accounts(), [""; 0]);
+    assert_eq!(container.status(Some(&id)).unwrap().phase, Phase::Stopped);
+}

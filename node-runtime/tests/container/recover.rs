@@ -129,9 +129,14 @@ fn the_number_of_a_dead_keeper_means_nothing_once_another_process_has_it() {
 fn after_another_start_of_the_host_nothing_runs_whoever_has_the_number_now() {
     let bench = Bench::fake();
     let keeper = process(&bench, &["hang"]);
-    record(&bench, "web", Phase::Running, Some(keeper));
-    bench.faker().reboot();
+    let mut left = record(&bench, "web", Phase::Running, Some(keeper));
+    assert_eq!(standing(&bench, "web"), Standing::Held);
+    // Number and start time of its keeper are now those of another process.
+    left.boot_id = "an earlier start".to_owned();
+    bench.store.write(&left).unwrap();
     assert_eq!(standing(&bench, "web"), Standing::Stopped { exit: None });
+    discard(&bench, "web", false).unwrap();
+    assert_eq!(bench.faker().running(), 1, "the other process runs on");
 }
 
 #[test]

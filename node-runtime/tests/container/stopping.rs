@@ -21,6 +21,20 @@ fn the_end_of_the_first_process_ends_the_tree_at_once() {
 }
 
 #[test]
+fn nobody_waits_until_the_tree_is_looked_at_again() {
+    let bench = Bench::fake();
+    let life = |round: u32| {
+        let begin = Instant::now();
+        let container = bench.run(&format!("c{round}"), "leave ignore hang ; exit 3");
+        end(&container);
+        begin.elapsed()
+    };
+    // The quickest of some, as others use this machine, too.
+    let quickest = (0..5).map(life).min().unwrap();
+    assert!(quickest < Duration::from_millis(900), "{quickest:?}");
+}
+
+#[test]
 fn a_stop_reaches_every_process_and_lets_each_use_its_grace() {
     everywhere(|bench| {
         let slow = bench.text("slow-ready");

@@ -22,14 +22,20 @@ fn a_crash_before_or_after_any_step_is_undone() {
             .mount("data", "/empty", false)
             .mount("data", "/a/b/c", false)
     };
-    for ground in [ground, ground_with_root()] {
+    let mut elsewhere = ground_with_root();
+    elsewhere.location = Some(path(&elsewhere.at("else/where/root")));
+    for ground in [ground, ground_with_root(), elsewhere] {
         let before = ground.everything();
-        for crash in 0.. {
-            let mut noted = Vec::new();
+        // A note that fails may be on the disk or not: the step was not done.
+        for (crash, is_kept) in (0..).flat_map(|crash| [(crash, true), (crash, false)]) {
+            let (mut noted, mut notes) = (Vec::new(), 0);
             let placed = ground.try_place(&Links::default(), &mut |undo| {
-                // What is noted may be on the disk although the answer is a failure.
-                noted.push(undo);
-                if noted.len() > crash {
+                notes += 1;
+                let is_crash = notes > crash;
+                if !is_crash || is_kept {
+                    noted.push(undo);
+                }
+                if is_crash {
                     return Err(ErrorKind::StorageFull.into());
                 }
                 Ok(())

@@ -15,12 +15,12 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use windows_sys::Win32::System::Threading::DETACHED_PROCESS;
+use windows_sys::Win32::System::Threading::{DETACHED_PROCESS, PROCESS_SYNCHRONIZE};
 
 use super::handle::Handle;
 use super::pipe;
 use super::process::WindowsProcess;
-use super::process_list::{is_console_host, numbers};
+use super::process_list::{numbers, open_in};
 use super::spawn::{self, Birth};
 use crate::sys::{Process, Streams};
 
@@ -58,25 +58,36 @@ fn helper() -> io::Result<PathBuf> {
 }
 
 /// Asks every process of a job. Returns those that could not be asked and are still there.
-pub(super) fn ask_all(job: &Handle) -> io::Result<Vec<u32>> {
+pub(super) fn ask_all(
+    job: &Handle,
+    is_host: &dyn Fn(u32, &Handle) -> bool,
+) -> io::Result<Vec<u32>> {
     let mut tried = BTreeSet::new();
     let mut asked = BTreeSet::new();
     for _ in 0..ROUNDS {
-        let new = programs(job)?.into_iter().filter(|pid| tried.insert(*pid));
+        let new = programs(job, is_host)?
+            .into_iter()
+            .filter(|pid| tried.insert(*pid));
         let new: Vec<u32> = new.collect();
         if new.is_empty() {
             break;
         }
         asked.extend(ask(&new)?);
     }
-    let left = programs(job)?.into_iter();
+    let left = programs(job, is_host)?.into_iter();
     Ok(left.filter(|pid| !asked.contains(pid)).collect())
 }
 
 /// The processes of a job without those of the system that serve its consoles.
-fn programs(job: &Handle) -> io::Result<Vec<u32>> {
-    let numbers = numbers(job)?.into_iter();
-    Ok(numbers.filter(|pid| !is_console_host(*pid)).collect())
+fn programs(job: &Handle, is_host: &dyn Fn(u32, &Handle) -> bool) -> io::Result<Vec<u32>> {
+    let mut programs = numbers(job)?;
+    programs.retain(|pid| match open_in(job, *pid, PROCESS_SYNCHRONIZE) {
+        Ok(Some(process)) => !is_host(*pid, &process),
+        Ok(None) => false,
+        // It is there, so it is asked.
+        Err(_) => true,
+    });
+    Ok(programs)
 }
 
 /// Asks these processes. Whoever shares a console with one of them is asked too. Returns those that were asked.

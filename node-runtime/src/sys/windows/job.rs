@@ -3,8 +3,8 @@
 
 use std::io;
 use std::mem;
-use std::os::windows::io::{AsHandle, AsRawHandle, BorrowedHandle};
-use std::sync::{Arc, Mutex};
+use std::os::windows::io::{AsHandle, AsRawHandle};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use windows_sys::Win32::Foundation::{ERROR_ALREADY_EXISTS, GetLastError};
@@ -37,8 +37,8 @@ const ASK_AGAIN: Duration = Duration::from_millis(50);
 pub(super) struct WindowsJob {
     name: String,
     handle: Arc<Handle>,
-    /// The jobs around it, the outermost first.
-    outer: Vec<Arc<Handle>>,
+    /// The jobs around it, the outermost first. They are not kept alive by this one.
+    outer: Vec<Weak<Handle>>,
     port: Arc<CompletionPort>,
     features: Arc<Features>,
     /// None for a job that was opened: only the process that made it hears of it.
@@ -55,7 +55,7 @@ impl WindowsJob {
     /// Makes it.
     pub(super) fn create(
         name: &str,
-        outer: Vec<Arc<Handle>>,
+        outer: Vec<Weak<Handle>>,
         port: &Arc<CompletionPort>,
         features: &Arc<Features>,
     ) -> io::Result<Self> {
@@ -89,6 +89,14 @@ impl WindowsJob {
         })
     }
 
+    /// Whether a process in it is the host of a console.
+    fn is_host(&self, pid: u32, process: &Handle) -> bool {
+        match &self.reports {
+            Some(reports) => reports.notices().is_host(pid, process),
+            None => process_list::is_console_host(process),
+        }
+    }
+
     /// Waits a moment, or until something was reported.
     fn wait_for_any(&self, timeout: Duration) {
         match &self.reports {
@@ -104,7 +112,8 @@ impl Job for WindowsJob {
     }
 
     fn nest(&self, name: &str) -> io::Result<Arc<dyn Job>> {
-        let outer = self.outer.iter().chain([&self.handle]).cloned().collect();
+        let this = Arc::downgrade(&self.handle);
+        let outer = self.outer.iter().cloned().chain([this]).collect();
         let job = Self::create(name, outer, &self.port, &self.features)?;
         Ok(Arc::new(job))
     }
@@ -121,31 +130,40 @@ impl Job for WindowsJob {
             Some(size) => Some(console(size, &mem::take(&mut streams))?),
             None => None,
         };
-        let suspended = if launch.suspended {
-            CREATE_SUSPENDED
-        } else {
-            0
-        };
+        let around: Vec<Arc<Handle>> = self.outer.iter().filter_map(Weak::upgrade).collect();
+        let jobs = around.iter().chain([&self.handle]);
+        // While it is held, the job is neither suspended nor resumed: what is born in between would be missed.
+        let mut state = suspend::lock(&self.suspended);
+        let stands_still = state.stands_still();
+        let waits = launch.suspended || stands_still;
         // A console of its own without a window: Ctrl+C reaches those who share a console, and nobody else's.
         let own_console = if console.is_none() {
             CREATE_NO_WINDOW
         } else {
             0
         };
-        let around = self.outer.iter().chain([&self.handle]);
-        let jobs: Vec<BorrowedHandle<'_>> = around.map(|it| it.as_handle()).collect();
         let born = spawn::start(Birth {
             program: &launch.program,
             command_line: &launch.command_line,
             directory: Some(&launch.directory),
             environment: Some(environment::block(&launch.environment)?),
             streams,
-            jobs,
+            jobs: jobs.map(|it| it.as_handle()).collect(),
             token: token.as_deref(),
             console: console.as_ref(),
-            flags: suspended | own_console,
+            flags: own_console | if waits { CREATE_SUSPENDED } else { 0 },
         })?;
-        let process = WindowsProcess::born(born, launch.suspended, console)?;
+        if let Some(reports) = &self.reports {
+            reports.notices().is_program(born.pid);
+        }
+        let pid = born.pid;
+        let process = WindowsProcess::born(born, waits, console)?;
+        if stands_still {
+            suspend::suspend_born(&self.handle, pid, &mut state)?;
+            if !launch.suspended {
+                process.resume()?;
+            }
+        }
         Ok(Arc::new(process))
     }
 
@@ -154,16 +172,20 @@ impl Job for WindowsJob {
     }
 
     fn usage(&self) -> io::Result<Usage> {
-        let hidden = self.reports.as_ref().map_or(0, |it| it.notices().hidden());
-        usage::of(&self.handle, &self.features, hidden)
+        let ended = self
+            .reports
+            .as_ref()
+            .map_or(0, |it| it.notices().hosts_ended());
+        let is_host = |pid, process: &Handle| self.is_host(pid, process);
+        usage::of(&self.handle, &self.features, &is_host, ended)
     }
 
     fn processes(&self) -> io::Result<Vec<ProcessInfo>> {
-        process_list::details(&self.handle)
+        process_list::details(&self.handle, &|pid, process| self.is_host(pid, process))
     }
 
     fn interrupt(&self) -> io::Result<Vec<u32>> {
-        interrupt::ask_all(&self.handle)
+        interrupt::ask_all(&self.handle, &|pid, process| self.is_host(pid, process))
     }
 
     fn terminate(&self, exit_code: u32) -> io::Result<()> {
@@ -195,9 +217,10 @@ impl Job for WindowsJob {
     fn next_notice(&self, timeout: Duration) -> io::Result<Option<Notice>> {
         match &self.reports {
             Some(reports) => Ok(reports.notices().next(timeout)),
-            None => Err(super::library::unsupported(
-                "notices of a job that another process made",
-            )),
+            None => {
+                std::thread::park_timeout(timeout);
+                Ok(None)
+            }
         }
     }
 }

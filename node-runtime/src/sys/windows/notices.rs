@@ -1,11 +1,21 @@
 //! What happened in a job and was not read yet.
+//!
+//! Windows starts a host for each console, in the job of the program that uses it. It is no program of the container, so nobody
+//! is told of it. Wine knows which program a process runs only some time after its birth: so a process that was just born is
+//! held by a handle until somebody asks, or until it ends.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::mem;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use windows_sys::Win32::System::Threading::{
+    PROCESS_QUERY_LIMITED_INFORMATION, PROCESS_SYNCHRONIZE,
+};
+
 use super::deadline::Deadline;
+use super::handle::Handle;
+use super::process::open;
 use super::process_list::is_console_host;
 use crate::sys::Notice;
 
@@ -15,93 +25,139 @@ const MOST: usize = 1024;
 /// The notices of one job.
 #[derive(Debug, Default)]
 pub(super) struct Notices {
-    waiting: Mutex<VecDeque<Notice>>,
+    state: Mutex<State>,
     arrived: Condvar,
-    hidden: Mutex<Hidden>,
 }
 
-/// Processes that nobody is told of.
 #[derive(Debug, Default)]
-struct Hidden {
-    running: BTreeSet<u32>,
-    total: u32,
+struct State {
+    waiting: VecDeque<Notice>,
+    /// Processes of which is not known yet whether they are hosts of consoles.
+    unknown: BTreeMap<u32, Handle>,
+    /// Processes that we started: they are none.
+    programs: BTreeSet<u32>,
+    /// Hosts that run.
+    hosts: BTreeSet<u32>,
+    /// How many hosts there were.
+    hosts_ever: u32,
 }
 
 impl Notices {
-    /// How many processes there were, of those read about, that nothing was said of.
-    pub(super) fn hidden(&self) -> u32 {
-        self.lock_hidden().total
-    }
-
-    /// Whether nothing is said of this: it is about the host of a console.
-    fn hides(&self, notice: Notice) -> bool {
-        match notice {
-            Notice::Started { pid } if is_console_host(pid) => {
-                let mut hidden = self.lock_hidden();
-                hidden.running.insert(pid);
-                hidden.total += 1;
-                true
-            }
-            Notice::Ended { pid, .. } => self.lock_hidden().running.remove(&pid),
-            // Not every end is reported; with this one all are over.
-            Notice::Empty => {
-                self.lock_hidden().running.clear();
-                false
-            }
-            Notice::Started { .. } | Notice::MemoryLimit { .. } | Notice::ProcessLimit => false,
-        }
-    }
-
     /// Adds one. Where too many wait, the oldest goes that nobody will miss.
     pub(super) fn push(&self, notice: Notice) {
-        let mut waiting = self.lock();
-        if waiting.len() >= MOST {
-            make_room(&mut waiting);
+        let mut state = self.lock();
+        match notice {
+            Notice::Started { pid } if !state.programs.contains(&pid) => state.watch(pid),
+            Notice::Ended { pid, .. } => {
+                state.settle(pid);
+                state.programs.remove(&pid);
+                if state.hosts.remove(&pid) {
+                    return;
+                }
+            }
+            // Not every end is reported; with this one all are over.
+            Notice::Empty => {
+                let unknown: Vec<u32> = state.unknown.keys().copied().collect();
+                unknown.into_iter().for_each(|pid| state.settle(pid));
+                state.hosts.clear();
+                state.programs.clear();
+            }
+            Notice::Started { .. } | Notice::MemoryLimit { .. } | Notice::ProcessLimit => {}
         }
-        waiting.push_back(notice);
+        if state.waiting.len() >= MOST {
+            make_room(&mut state.waiting);
+        }
+        state.waiting.push_back(notice);
         self.arrived.notify_all();
     }
 
     /// The oldest; none when nothing comes for `timeout`.
     pub(super) fn next(&self, timeout: Duration) -> Option<Notice> {
         let deadline = Deadline::after(timeout);
-        let mut waiting = self.lock();
+        let mut state = self.lock();
         loop {
-            while let Some(notice) = waiting.pop_front() {
+            while let Some(notice) = state.waiting.pop_front() {
+                let Notice::Started { pid } = notice else {
+                    return Some(notice);
+                };
+                let Some(process) = state.unknown.remove(&pid) else {
+                    return Some(notice);
+                };
                 // To find out may take a moment, in which others may arrive.
-                drop(waiting);
-                if !self.hides(notice) {
+                drop(state);
+                let is_host = is_console_host(&process);
+                state = self.lock();
+                if !is_host {
                     return Some(notice);
                 }
-                waiting = self.lock();
+                state.note_host(pid);
             }
             if deadline.is_over() {
                 return None;
             }
-            waiting = self.wait(waiting, deadline.left(Duration::from_mins(1)));
+            let patience = deadline.left(Duration::from_mins(1));
+            let woken = self.arrived.wait_timeout(state, patience);
+            state = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
     /// Waits until one arrives, and at most `timeout`; takes none.
     pub(super) fn wait_for_any(&self, timeout: Duration) {
-        drop(self.wait(self.lock(), timeout));
+        drop(self.arrived.wait_timeout(self.lock(), timeout));
     }
 
-    fn wait<'a>(
-        &'a self,
-        waiting: MutexGuard<'a, VecDeque<Notice>>,
-        timeout: Duration,
-    ) -> MutexGuard<'a, VecDeque<Notice>> {
-        let woken = self.arrived.wait_timeout(waiting, timeout);
-        woken.unwrap_or_else(PoisonError::into_inner).0
+    /// That we started this process ourselves.
+    pub(super) fn is_program(&self, pid: u32) {
+        let mut state = self.lock();
+        state.programs.insert(pid);
+        state.unknown.remove(&pid);
     }
 
-    fn lock_hidden(&self) -> MutexGuard<'_, Hidden> {
-        self.hidden.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether a process that runs is the host of a console.
+    pub(super) fn is_host(&self, pid: u32, process: &Handle) -> bool {
+        let state = self.lock();
+        let (is_program, is_host) = (state.programs.contains(&pid), state.hosts.contains(&pid));
+        drop(state);
+        is_host || !is_program && is_console_host(process)
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Notice>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    /// How many hosts there were that are known to be some and do not run any more.
+    pub(super) fn hosts_ended(&self) -> u32 {
+        let state = self.lock();
+        let running = u32::try_from(state.hosts.len()).unwrap_or(u32::MAX);
+        state.hosts_ever.saturating_sub(running)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Holds a process that was just born. One that is gone already is taken for a program.
+    fn watch(&mut self, pid: u32) {
+        let rights = PROCESS_QUERY_LIMITED_INFORMATION | PROCESS_SYNCHRONIZE;
+        if let Ok(Some(process)) = open(pid, rights) {
+            self.unknown.insert(pid, process);
+        }
+    }
+
+    /// Finds out what a process is that has ended: nothing has to be waited for then.
+    fn settle(&mut self, pid: u32) {
+        if self
+            .unknown
+            .remove(&pid)
+            .is_some_and(|process| is_console_host(&process))
+        {
+            self.note_host(pid);
+            let started = Notice::Started { pid };
+            self.waiting.retain(|notice| *notice != started);
+        }
+    }
+
+    fn note_host(&mut self, pid: u32) {
+        self.hosts.insert(pid);
+        self.hosts_ever += 1;
     }
 }
 
@@ -134,16 +190,17 @@ mod tests {
     fn a_slow_reader_loses_the_oldest_but_no_kind_of_limit() {
         let notices = Notices::default();
         notices.push(Notice::ProcessLimit);
+        let ended = |pid| Notice::Ended {
+            pid,
+            abnormal: false,
+        };
         for pid in 0..3000 {
-            notices.push(Notice::Started { pid });
+            notices.push(ended(pid));
         }
-        assert_eq!(notices.lock().len(), MOST);
+        assert_eq!(notices.lock().waiting.len(), MOST);
         assert_eq!(notices.next(Duration::ZERO), Some(Notice::ProcessLimit));
         let oldest = 3000 - u32::try_from(MOST).unwrap() + 1;
-        assert_eq!(
-            notices.next(Duration::ZERO),
-            Some(Notice::Started { pid: oldest })
-        );
+        assert_eq!(notices.next(Duration::ZERO), Some(ended(oldest)));
     }
 
     #[test]
@@ -153,19 +210,21 @@ mod tests {
         for pid in 0..3000 {
             notices.push(Notice::MemoryLimit { pid: Some(pid) });
         }
-        assert_eq!(notices.lock().len(), MOST);
+        assert_eq!(notices.lock().waiting.len(), MOST);
         assert_eq!(notices.next(Duration::ZERO), Some(Notice::ProcessLimit));
     }
 
     #[test]
-    fn nothing_is_said_of_a_hidden_process_until_its_number_is_given_again() {
+    fn nothing_is_said_of_a_host_until_its_number_is_given_again() {
         let notices = Notices::default();
         let ended = Notice::Ended {
             pid: 4,
             abnormal: false,
         };
-        notices.lock_hidden().running.insert(4);
+        notices.lock().note_host(4);
+        assert_eq!(notices.hosts_ended(), 0);
         notices.push(ended);
+        assert_eq!(notices.hosts_ended(), 1);
         notices.push(ended);
         assert_eq!(notices.next(Duration::ZERO), Some(ended));
         assert_eq!(notices.next(Duration::ZERO), None);

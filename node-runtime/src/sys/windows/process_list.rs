@@ -19,8 +19,7 @@ use windows_sys::Win32::System::JobObjects::{
 };
 use windows_sys::Win32::System::Threading::{
     PROCESS_ACCESS_RIGHTS, PROCESS_BASIC_INFORMATION, PROCESS_NAME_WIN32,
-    PROCESS_QUERY_INFORMATION, PROCESS_QUERY_LIMITED_INFORMATION, PROCESS_SYNCHRONIZE,
-    QueryFullProcessImageNameW,
+    PROCESS_QUERY_INFORMATION, PROCESS_SYNCHRONIZE, QueryFullProcessImageNameW,
 };
 use windows_sys::core::BOOL;
 
@@ -92,11 +91,15 @@ pub(super) fn open_in(
 }
 
 /// What each process in a job uses, in order of their number. One that ends meanwhile is left out.
-pub(super) fn details(job: &Handle) -> io::Result<Vec<ProcessInfo>> {
+/// Those that `is_host` says so of are left out too.
+pub(super) fn details(
+    job: &Handle,
+    is_host: &dyn Fn(u32, &Handle) -> bool,
+) -> io::Result<Vec<ProcessInfo>> {
     let mut details = Vec::new();
     for pid in numbers(job)? {
         match open_in(job, pid, PROCESS_SYNCHRONIZE) {
-            Ok(Some(process)) if is_host(&process) => {}
+            Ok(Some(process)) if is_host(pid, &process) => {}
             Ok(Some(process)) => details.extend(detail(pid, &process)?),
             Ok(None) => {}
             // So a process answers that is being torn down.
@@ -200,15 +203,8 @@ fn parent(process: &Handle) -> io::Result<u32> {
     Ok(u32::try_from(basic.InheritedFromUniqueProcessId).unwrap_or(0))
 }
 
-/// Whether a process is the system's host of a console. Windows starts one for each console, in the job of the program that
-/// uses it, and it ends with the last of those. It is no program of the container, so nobody is told of it.
-pub(super) fn is_console_host(pid: u32) -> bool {
-    let process = open(pid, PROCESS_QUERY_LIMITED_INFORMATION | PROCESS_SYNCHRONIZE);
-    process.is_ok_and(|process| process.is_some_and(|process| is_host(&process)))
-}
-
-/// [`is_console_host`] of an open process.
-pub(super) fn is_host(process: &Handle) -> bool {
+/// Whether a process is the system's host of a console, which ends with the last program that uses the console.
+pub(super) fn is_console_host(process: &Handle) -> bool {
     static PATH: OnceLock<String> = OnceLock::new();
     let host = PATH.get_or_init(|| {
         let system = folder::system().unwrap_or_default();
@@ -219,7 +215,7 @@ pub(super) fn is_host(process: &Handle) -> bool {
 
 /// The path of its program. Wine knows it only when the process has loaded it, some 30 ms after its birth.
 fn settled_path(process: &Handle) -> io::Result<String> {
-    const TRIES: u32 = 100;
+    const TRIES: u32 = 1000;
     const PAUSE: Duration = Duration::from_millis(1);
     for _ in 1..TRIES {
         match path(process) {

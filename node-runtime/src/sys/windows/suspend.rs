@@ -57,6 +57,22 @@ pub(super) fn resume(job: &Handle, state: &Mutex<Suspended>) -> io::Result<()> {
     Ok(())
 }
 
+impl Suspended {
+    /// Whether a process that is born now has to be suspended by us: a frozen job does it by itself.
+    pub(super) fn stands_still(&self) -> bool {
+        matches!(self, Self::Each(_))
+    }
+}
+
+/// Suspends a process that was just born in a job that stands still.
+pub(super) fn suspend_born(job: &Handle, pid: u32, state: &mut Suspended) -> io::Result<()> {
+    if let (Suspended::Each(held), Some(process)) = (state, open_in(job, pid, RIGHTS)?) {
+        suspend_process(&process)?;
+        held.insert(pid, process);
+    }
+    Ok(())
+}
+
 /// Suspends until no process is left that was not: one that ran a moment ago may have started another.
 fn suspend_each(job: &Handle, held: &mut BTreeMap<u32, Handle>) -> io::Result<()> {
     loop {
@@ -91,6 +107,7 @@ fn freeze(job: &Handle, freeze: bool) -> io::Result<()> {
     job_info::set(job, &info)
 }
 
-fn lock(state: &Mutex<Suspended>) -> MutexGuard<'_, Suspended> {
+/// The state, for as long as nothing may change it.
+pub(super) fn lock(state: &Mutex<Suspended>) -> MutexGuard<'_, Suspended> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }

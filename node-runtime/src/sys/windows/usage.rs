@@ -11,21 +11,24 @@ use windows_sys::Win32::System::Threading::PROCESS_SYNCHRONIZE;
 
 use super::abi::JobMemoryUsage;
 use super::handle::Handle;
-use super::process_list::{is_host, memory, numbers, open_in};
+use super::process_list::{memory, numbers, open_in};
 use super::{job_info, process};
 use crate::sys::{Features, IoUsage, Usage};
 
-/// What it used so far, ended processes included.
-/// The hosts of its consoles are no programs of it: those
-/// that run are not counted, and of those that ended as many as were `hidden`.
-pub(super) fn of(job: &Handle, features: &Features, hidden: u32) -> io::Result<Usage> {
+/// What it used so far, ended processes included. Those that `is_host` says so of are not counted, nor `hosts_ended` others.
+pub(super) fn of(
+    job: &Handle,
+    features: &Features,
+    is_host: &dyn Fn(u32, &Handle) -> bool,
+    hosts_ended: u32,
+) -> io::Result<Usage> {
     let account: JOBOBJECT_BASIC_ACCOUNTING_INFORMATION = job_info::query(job)?;
     let memory = if features.job_memory_usage {
         Some(job_info::query::<JobMemoryUsage>(job)?)
     } else {
         None
     };
-    let running = running(job)?;
+    let running = running(job, is_host)?;
     let nanoseconds = |ticks: i64| u64::try_from(ticks).unwrap_or(0).saturating_mul(100);
     Ok(Usage {
         // Wine counts no time for a job; what runs has used at least its own.
@@ -34,8 +37,7 @@ pub(super) fn of(job: &Handle, features: &Features, hidden: u32) -> io::Result<U
         active_processes: running.programs,
         total_processes: account
             .TotalProcesses
-            .saturating_sub(hidden)
-            .max(running.programs),
+            .saturating_sub(running.hosts + hosts_ended),
         page_faults: Some(account.TotalPageFaultCount.into()),
         commit_bytes: memory.map(|memory| memory.job_memory),
         commit_peak_bytes: memory.map(|memory| memory.peak_job_memory),
@@ -48,20 +50,22 @@ pub(super) fn of(job: &Handle, features: &Features, hidden: u32) -> io::Result<U
 #[derive(Debug, Default)]
 struct Running {
     programs: u32,
+    hosts: u32,
     user: u64,
     kernel: u64,
     /// None where the system does not say.
     private_working_set: Option<u64>,
 }
 
-fn running(job: &Handle) -> io::Result<Running> {
+fn running(job: &Handle, is_host: &dyn Fn(u32, &Handle) -> bool) -> io::Result<Running> {
     let mut sum = Running::default();
     for pid in numbers(job)? {
         // One that ends meanwhile, or is being torn down, is left out.
         let Ok(Some(process)) = open_in(job, pid, PROCESS_SYNCHRONIZE) else {
             continue;
         };
-        if is_host(&process) {
+        if is_host(pid, &process) {
+            sum.hosts += 1;
             continue;
         }
         sum.programs += 1;

@@ -89,7 +89,7 @@ fn every_form_of_kubernetes_ends_as_kubernetes_says() {
     let image = bench.file("image");
     fs::create_dir_all(image.join("bin")).unwrap();
     // A program that is named so answers as the one of the image does.
-    fs::copy(PROBE, image.join("bin").join("uname.exe")).unwrap();
+    fs::copy(PROBE.as_str(), image.join("bin").join("uname.exe")).unwrap();
     let mut unproved: BTreeMap<String, &str> = BTreeMap::new();
     let mut wrong = Vec::new();
     for (number, form) in table.forms.iter().enumerate() {

@@ -1,7 +1,7 @@
 //! `kill`, `stop`, `pause`, `resume`, `update` and `delete`: what is done to a container that exists.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::de::IgnoredAny;
 
@@ -11,6 +11,7 @@ use super::error::CommandError;
 use super::quantity::OrNone;
 use super::{output, own};
 use crate::id::Id;
+use crate::keeper::client::Client;
 use crate::keeper::protocol::{Kind, Request};
 use crate::limits::{Cpu, Limits};
 use crate::record::Exit;
@@ -107,36 +108,58 @@ fn asked(command: &Update) -> (Limits, BTreeSet<LimitKind>) {
 pub(super) fn delete(context: &Context, command: &Delete) -> Result<u32, CommandError> {
     let id = &command.id;
     let deleted = match context.keeper(id) {
-        Ok(mut client) => {
-            if command.force {
-                let kill = Request::Kill {
-                    exec: None,
-                    signal: Signal::Kill,
-                    all: true,
-                };
-                match client.ask_now::<()>(&kill) {
-                    // It has ended, or was never started.
-                    Err(error) if error.kind() == Kind::FailedPrecondition => {}
-                    Err(error) if error.kind() == Kind::NotFound => {}
-                    killed => killed?,
-                }
-                let deadline = std::time::Instant::now() + END;
-                // A container that never ran has nothing to wait for: deleting says what is wrong, if anything is.
-                drop(client.wait_until(None, Some(deadline)));
-            }
-            let request = Request::Delete {
-                exec: command.exec.clone(),
-            };
-            client.ask::<IgnoredAny>(&request, END)?;
-            Ok(())
-        }
+        Ok(client) => delete_held(context, command, client),
         Err(CommandError::NoKeeper(_)) => super::sweep::remove(context, id, command.force),
         Err(CommandError::NoContainer { .. }) if command.force => Ok(()),
         Err(error) => Err(error),
     };
     deleted?;
-    own::remove(&context.root, id);
+    if command.exec.is_none() {
+        own::remove(&context.root, id);
+    }
     Ok(0)
+}
+
+/// Has the keeper delete what it holds.
+fn delete_held(
+    context: &Context,
+    command: &Delete,
+    mut client: Client,
+) -> Result<(), CommandError> {
+    // Read before it is gone: whoever cannot read it need not wait for it.
+    let record = context.store()?.read(&command.id).ok();
+    if command.force {
+        end(&mut client)?;
+    }
+    let request = Request::Delete {
+        exec: command.exec.clone(),
+    };
+    client.ask::<IgnoredAny>(&request, END)?;
+    drop(client);
+    if command.exec.is_none()
+        && let Some(keeper) = record.and_then(|it| it.keeper)
+    {
+        context.wait_end(keeper);
+    }
+    Ok(())
+}
+
+/// Ends a container and waits for that.
+fn end(client: &mut Client) -> Result<(), CommandError> {
+    let kill = Request::Kill {
+        exec: None,
+        signal: Signal::Kill,
+        all: true,
+    };
+    match client.ask_now::<()>(&kill) {
+        // It has ended, or is being ended.
+        Err(error) if matches!(error.kind(), Kind::FailedPrecondition | Kind::NotFound) => {}
+        killed => killed?,
+    }
+    let deadline = Instant::now() + END;
+    // Deleting says what is wrong, if anything is.
+    drop(client.wait_until(None, Some(deadline)));
+    Ok(())
 }
 
 #[cfg(test)]

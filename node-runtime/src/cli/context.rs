@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::arguments::{Global, LogFormat, Output};
 use super::error::CommandError;
@@ -10,7 +11,10 @@ use crate::keeper::address;
 use crate::keeper::client::Client;
 use crate::log::Format;
 use crate::record::{self, Record, Store};
-use crate::sys::{self, Host, Places};
+use crate::sys::{self, Host, Places, ProcessId};
+
+/// How long a keeper that has nothing to hold any more may take to end.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// The host and the folder with the records.
 #[derive(Debug)]
@@ -68,6 +72,14 @@ impl Context {
                 Err(CommandError::NoKeeper(id.clone()))
             }
             connected => Ok(connected?),
+        }
+    }
+
+    /// Waits until the keeper of a container that was deleted is gone, and with it the last trace of the name: then the next
+    /// container can have it. A keeper that hangs is not waited for: everything that it held is gone.
+    pub(super) fn wait_end(&self, keeper: ProcessId) {
+        if let Ok(Some(keeper)) = self.host.open_process(keeper) {
+            drop(keeper.wait(FAREWELL));
         }
     }
 

@@ -7,6 +7,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use serde::de::IgnoredAny;
+
 use super::arguments::{Create, Exec, Run};
 use super::attach::{self, Relays};
 use super::context::{Context, absolute};
@@ -51,10 +53,11 @@ pub(super) fn run(context: &Context, command: &Run) -> Result<u32, CommandError>
     };
     let streams = &command.create.streams;
     let started = streams_of(context, command.detach, streams).and_then(|(stdio, relays)| {
-        let (mut client, _) = make(context, id, bundle, stdio)?;
-        Ok((start_or_delete(&mut client)?, client, relays))
+        let (client, keeper) = make(context, id, bundle, stdio)?;
+        let (process, client) = start_or_delete(context, client, keeper)?;
+        Ok((process, client, keeper, relays))
     });
-    let (process, client, relays) = match started {
+    let (process, client, keeper, relays) = match started {
         Ok(started) => started,
         Err(error) => {
             if !command.program.is_empty() {
@@ -80,9 +83,9 @@ pub(super) fn run(context: &Context, command: &Run) -> Result<u32, CommandError>
     )?;
     relays.drain();
     if command.rm {
-        let _: Exit = context
-            .keeper(id)?
-            .ask_now(&Request::Delete { exec: None })?;
+        let delete = Request::Delete { exec: None };
+        context.keeper(id)?.ask_now::<IgnoredAny>(&delete)?;
+        context.wait_end(keeper);
     }
     Ok(exit.code)
 }
@@ -110,7 +113,7 @@ pub(super) fn exec(context: &Context, command: &Exec) -> Result<u32, CommandErro
     let started: Result<ProcessId, AskError> = client.ask_now(&start);
     let process = started.inspect_err(|_| {
         // Why it could not be started says more than why it could not be forgotten.
-        drop(client.ask_now::<serde::de::IgnoredAny>(&delete));
+        drop(client.ask_now::<IgnoredAny>(&delete));
     })?;
     write_pid(command.streams.pid_file.as_deref(), process)?;
     let Some(relays) = relays else {
@@ -133,7 +136,7 @@ pub(super) fn exec(context: &Context, command: &Exec) -> Result<u32, CommandErro
     relays.drain();
     // A container that was deleted meanwhile took it along.
     if let Ok(mut client) = context.keeper(&command.id) {
-        drop(client.ask_now::<serde::de::IgnoredAny>(&delete));
+        drop(client.ask_now::<IgnoredAny>(&delete));
     }
     Ok(exit.code)
 }
@@ -184,8 +187,15 @@ fn make(
         stdio,
         keeper,
     };
-    client.ask_now::<()>(&create)?;
-    Ok((client, keeper))
+    match client.ask_now::<()>(&create) {
+        Ok(()) => Ok((client, keeper)),
+        Err(error) => {
+            // It has nothing to hold and ends: then the next one can serve its address.
+            drop(client);
+            context.wait_end(keeper);
+            Err(error.into())
+        }
+    }
 }
 
 fn keeper_arguments(context: &Context, id: &Id) -> Result<Vec<String>, CommandError> {
@@ -208,12 +218,21 @@ fn keeper_arguments(context: &Context, id: &Id) -> Result<Vec<String>, CommandEr
 }
 
 /// Starts a container that was created for this alone: it is no use to anybody when that fails.
-fn start_or_delete(client: &mut Client) -> Result<ProcessId, CommandError> {
-    let started: Result<ProcessId, AskError> = client.ask_now(&Request::Start);
-    Ok(started.inspect_err(|_| {
-        // Why it could not be started says more than why it could not be removed.
-        drop(client.ask_now::<serde::de::IgnoredAny>(&Request::Delete { exec: None }));
-    })?)
+fn start_or_delete(
+    context: &Context,
+    mut client: Client,
+    keeper: ProcessId,
+) -> Result<(ProcessId, Client), CommandError> {
+    match client.ask_now(&Request::Start) {
+        Ok(process) => Ok((process, client)),
+        Err(error) => {
+            // Why it could not be started says more than why it could not be removed.
+            drop(client.ask_now::<IgnoredAny>(&Request::Delete { exec: None }));
+            drop(client);
+            context.wait_end(keeper);
+            Err(error.into())
+        }
+    }
 }
 
 fn process_of(command: &Exec) -> Result<Process, CommandError> {
@@ -288,7 +307,7 @@ fn interrupt(
 ) -> Result<(), CommandError> {
     let mut client = context.keeper(id)?;
     let sent = thread::Builder::new().spawn(move || {
-        drop(client.ask::<serde::de::IgnoredAny>(&request, takes));
+        drop(client.ask::<IgnoredAny>(&request, takes));
     });
     sent.map(|_| ()).map_err(CommandError::Thread)
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use hosttask_node_runtime::id::Id;
@@ -15,8 +15,11 @@ use tempfile::TempDir;
 /// Longer than anything takes, on a machine that is busy with other things.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The program that does what its arguments say.
-pub(crate) const PROBE: &str = env!("CARGO_BIN_EXE_probe");
+/// The program that does what its arguments say: with its drive, which a path of the machine that built it lacks under Wine.
+pub(crate) static PROBE: LazyLock<String> = LazyLock::new(|| {
+    let path = std::path::absolute(env!("CARGO_BIN_EXE_probe")).unwrap();
+    path.into_os_string().into_string().unwrap()
+});
 
 /// The program with a root of its own. What it left when a test ends is removed.
 pub(crate) struct Bench {
@@ -116,7 +119,7 @@ impl Bench {
 
     /// A bundle whose program is the probe with these steps.
     pub(crate) fn bundle(&self, name: &str, steps: &[&str]) -> String {
-        let args: Vec<&str> = [PROBE].iter().chain(steps).copied().collect();
+        let args: Vec<&str> = [PROBE.as_str()].iter().chain(steps).copied().collect();
         self.bundle_of(name, &config(&args))
     }
 
@@ -131,7 +134,7 @@ impl Bench {
     /// Starts the probe with these steps as a container that is not waited for.
     #[track_caller]
     pub(crate) fn detached(&self, id: &str, steps: &[&str]) {
-        let head = ["run", "--detach", id, "--", PROBE];
+        let head = ["run", "--detach", id, "--", &PROBE];
         self.done(&[&head, steps].concat());
     }
 

@@ -142,7 +142,7 @@ fn a_container_that_ended_is_not_started_again_and_not_killed_twice() {
     bench.reaches(&bench.web, "stopped");
     let refused = bench.fails(&["start", &bench.web], 125);
     assert!(refused.contains("ended"), "{refused}");
-    bench.fails(&["exec", &bench.web, "--", PROBE, "exit", "0"], 125);
+    bench.fails(&["exec", &bench.web, "--", &PROBE, "exit", "0"], 125);
     bench.fails(&["kill", &bench.web], 125);
     bench.done(&["delete", &bench.web]);
 }
@@ -150,7 +150,7 @@ fn a_container_that_ended_is_not_started_again_and_not_killed_twice() {
 #[test]
 fn secrets_are_neither_in_the_log_nor_in_what_commands_say() {
     let bench = Bench::new();
-    let mut config = config(&[PROBE, "hang", "argument-hunter2"]);
+    let mut config = config(&[&PROBE, "hang", "argument-hunter2"]);
     config["process"]["env"] = json!(["PASSWORD=variable-hunter2"]);
     let bundle = bench.bundle_of(&bench.web, &config);
     let log = bench.file("log");
@@ -176,7 +176,7 @@ fn secrets_are_neither_in_the_log_nor_in_what_commands_say() {
             "TOKEN=exec-hunter2",
             &bench.web,
             "--",
-            PROBE,
+            &PROBE,
             "exit",
             "0",
             "hunter2",

@@ -68,12 +68,12 @@ fn while_it_is_paused() {
 #[test]
 fn while_a_command_is_attached_and_another_program_runs_in_it() {
     let bench = Bench::new();
-    let mut attached = bench.start(&["run", &bench.web, "--", PROBE, "hang"]);
+    let mut attached = bench.start(&["run", &bench.web, "--", &PROBE, "hang"]);
     eventually("it runs", PATIENCE, || {
         let listed = bench.run(&["list", "-o", "json"]).printed;
         listed.contains("\"running\"")
     });
-    let mut exec = bench.start(&["exec", &bench.web, "--", PROBE, "hang"]);
+    let mut exec = bench.start(&["exec", &bench.web, "--", &PROBE, "hang"]);
     eventually("the other program runs", PATIENCE, || {
         let job = bench.host.open_job(&bench.record(&bench.web).job).unwrap();
         job.processes().unwrap().len() >= 2

@@ -10,7 +10,7 @@ fn a_program_runs_in_one_line_and_its_exit_code_is_that_of_the_command() {
     for code in [0, 7, 255] {
         let number = code.to_string();
         let ended = bench.run(&[
-            "run", "--rm", &bench.web, "--", PROBE, "print", "hello", "exit", &number,
+            "run", "--rm", &bench.web, "--", &PROBE, "print", "hello", "exit", &number,
         ]);
         assert_eq!(ended.code, code, "{ended:?}");
         assert_eq!(ended.printed.trim_end(), "hello");
@@ -98,7 +98,7 @@ fn exec_runs_in_the_container_with_its_own_folder_and_variables() {
     let bench = Bench::new();
     let bundle = bench.bundle(&bench.web, &["hang"]);
     bench.done(&["run", "--detach", "--bundle", &bundle, &bench.web]);
-    let ended = bench.run(&["exec", &bench.web, "--", PROBE, "exit", "3"]);
+    let ended = bench.run(&["exec", &bench.web, "--", &PROBE, "exit", "3"]);
     assert_eq!(ended.code, 3, "{ended:?}");
     let place = bench.file("place");
     std::fs::create_dir(&place).unwrap();
@@ -111,7 +111,7 @@ fn exec_runs_in_the_container_with_its_own_folder_and_variables() {
         "GREETING=hello=you",
         &bench.web,
         "--",
-        PROBE,
+        &PROBE,
     ];
     let directory = bench.done(&[&line[..], &["directory"]].concat());
     assert!(directory.trim_end().ends_with("place"), "{directory}");
@@ -119,7 +119,8 @@ fn exec_runs_in_the_container_with_its_own_folder_and_variables() {
     let environment: Value = serde_json::from_str(&environment).unwrap();
     assert_eq!(environment["GREETING"], "hello=you");
     let process = bench.file("process.json");
-    let document = json!({ "args": [PROBE, "exit", "4"], "cwd": config(&[])["process"]["cwd"] });
+    let document =
+        json!({ "args": [PROBE.as_str(), "exit", "4"], "cwd": config(&[])["process"]["cwd"] });
     std::fs::write(&process, document.to_string()).unwrap();
     let ended = bench.run(&["exec", "--process", process.to_str().unwrap(), &bench.web]);
     assert_eq!(ended.code, 4, "{ended:?}");
@@ -137,7 +138,7 @@ fn exec_runs_in_the_container_with_its_own_folder_and_variables() {
     bench.done(
         &[
             &detached[..],
-            &[&bench.web, "--", PROBE, "print", "late", "hang"],
+            &[&bench.web, "--", &PROBE, "print", "late", "hang"],
         ]
         .concat(),
     );
@@ -268,7 +269,7 @@ fn a_pid_file_has_the_number_of_the_program() {
         path,
         &bench.web,
         "--",
-        PROBE,
+        &PROBE,
         "hang",
     ]);
     assert_eq!(text(&file), bench.state(&bench.web)["pid"].to_string());

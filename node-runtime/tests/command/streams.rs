@@ -11,7 +11,7 @@ use super::bench::{Bench, PATIENCE, PROBE, eventually, text};
 fn what_is_typed_reaches_the_program_and_its_end_does_too() {
     let bench = Bench::new();
     let mut run = bench.start(&[
-        "run", "--rm", &bench.web, "--", PROBE, "echo", "complain", "done",
+        "run", "--rm", &bench.web, "--", &PROBE, "echo", "complain", "done",
     ]);
     let typed: Vec<u8> = (0..1_000_000_u32)
         .map(|it| u8::try_from(it % 251).unwrap())
@@ -34,7 +34,7 @@ fn files_get_what_is_printed_also_from_a_container_that_is_not_waited_for() {
     std::fs::write(&stdout, "before ").unwrap();
     let (from, to) = (stdin.to_str().unwrap(), stdout.to_str().unwrap());
     bench.done(&[
-        "run", "-d", "--stdin", from, "--stdout", to, &bench.web, "--", PROBE, "echo",
+        "run", "-d", "--stdin", from, "--stdout", to, &bench.web, "--", &PROBE, "echo",
     ]);
     bench.reaches(&bench.web, "stopped");
     assert_eq!(text(&stdout), "before from a file");
@@ -44,7 +44,7 @@ fn files_get_what_is_printed_also_from_a_container_that_is_not_waited_for() {
 fn a_grandchild_that_holds_the_output_does_not_hold_up_the_end() {
     let bench = Bench::new();
     let began = Instant::now();
-    let leave = [PROBE, "leave", "hang", ";", "exit", "3"];
+    let leave = [&PROBE, "leave", "hang", ";", "exit", "3"];
     let ended = bench.run(&[&["run", "--rm", &bench.web, "--"], &leave[..]].concat());
     assert_eq!(ended.code, 3, "{ended:?}");
     bench.detached(&bench.other, &["hang"]);
@@ -56,14 +56,14 @@ fn a_grandchild_that_holds_the_output_does_not_hold_up_the_end() {
 #[test]
 fn a_reader_that_never_reads_holds_up_neither_the_end_nor_anybody_else() {
     let bench = Bench::new();
-    let mut run = bench.start(&["run", &bench.web, "--", PROBE, "flood", "64", "exit", "0"]);
+    let mut run = bench.start(&["run", &bench.web, "--", &PROBE, "flood", "64", "exit", "0"]);
     eventually("it runs", PATIENCE, || {
         bench
             .run(&["list", "-o", "json"])
             .printed
             .contains("\"running\"")
     });
-    bench.done(&["exec", &bench.web, "--", PROBE, "exit", "0"]);
+    bench.done(&["exec", &bench.web, "--", &PROBE, "exit", "0"]);
     bench.done(&["kill", &bench.web, "KILL"]);
     let state = bench.reaches(&bench.web, "stopped");
     assert_eq!(state["exit"]["code"], 137);
@@ -78,7 +78,7 @@ fn a_reader_that_never_reads_holds_up_neither_the_end_nor_anybody_else() {
 fn a_reader_that_leaves_does_not_hurt_the_container() {
     let bench = Bench::new();
     let mut run = bench.start(&[
-        "run", &bench.web, "--", PROBE, "print", "x", "ignore", "hang",
+        "run", &bench.web, "--", &PROBE, "print", "x", "ignore", "hang",
     ]);
     let mut first = [0];
     run.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
@@ -92,7 +92,7 @@ fn a_reader_that_leaves_does_not_hurt_the_container() {
 fn a_flood_arrives_complete_and_in_order_of_its_ends() {
     let bench = Bench::new();
     let ended = bench.start(&[
-        "run", "--rm", &bench.web, "--", PROBE, "flood", "8", "print", "end",
+        "run", "--rm", &bench.web, "--", &PROBE, "flood", "8", "print", "end",
     ]);
     let ended = ended.wait_with_output().unwrap();
     let count = ended.stdout.len();
@@ -111,7 +111,7 @@ fn json_has_the_whole_exit_code_even_where_a_shell_sees_eight_bits() {
         &[0, 1, 255]
     };
     for code in codes {
-        let ended = bench.run(&["run", &bench.web, "--", PROBE, "exit", &code.to_string()]);
+        let ended = bench.run(&["run", &bench.web, "--", &PROBE, "exit", &code.to_string()]);
         assert_eq!(ended.code.cast_unsigned() & 0xff, code & 0xff, "{ended:?}");
         let state: Value = bench.state(&bench.web);
         assert_eq!(state["exit"]["code"], *code);

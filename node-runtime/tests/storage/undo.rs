@@ -28,10 +28,10 @@ fn a_crash_before_or_after_any_step_is_undone() {
         let before = ground.everything();
         // A note that fails may be on the disk or not: the step was not done.
         for (crash, is_kept) in (0..).flat_map(|crash| [(crash, true), (crash, false)]) {
-            let (mut noted, mut notes) = (Vec::new(), 0);
+            let (mut noted, mut calls) = (Vec::new(), 0);
             let placed = ground.try_place(&Links::default(), &mut |undo| {
-                notes += 1;
-                let is_crash = notes > crash;
+                calls += 1;
+                let is_crash = calls > crash;
                 if !is_crash || is_kept {
                     noted.push(undo);
                 }

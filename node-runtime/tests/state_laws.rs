@@ -129,7 +129,6 @@ impl Life {
         for round in 0.. {
             assert!(round < 100, "it does not end: {:?}", self.state);
             let next = match &self.state.stage {
-                Stage::Created => Request::Delete,
                 Stage::Starting => Request::Spawned(process(9)),
                 Stage::Running {
                     told: Some(Signal::Kill),
@@ -137,7 +136,7 @@ impl Life {
                 } => Request::InitEnded(137),
                 Stage::Running { .. } => Request::Signal(Signal::Kill),
                 Stage::Ending { .. } => self.end_one_added().unwrap_or(Request::Empty),
-                Stage::Stopped(_) => Request::Delete,
+                Stage::Created | Stage::Stopped(_) => Request::Delete,
                 Stage::Deleting(_) => Request::CleanedUp,
                 Stage::Deleted(_) => return,
             };
@@ -194,7 +193,7 @@ fn request(kind: u8, detail: u8) -> Request {
         15 => Request::Update,
         16..18 => Request::InitEnded(detail.into()),
         18..21 => Request::Empty,
-        21 => Request::MemoryLimit((detail % 2 == 0).then_some(pid)),
+        21 => Request::MemoryLimit(detail.is_multiple_of(2).then_some(pid)),
         22 => Request::ProcessLimit,
         23 => Request::Delete,
         24 => Request::CleanedUp,
@@ -245,7 +244,11 @@ proptest! {
         let ended = match life.state.stage {
             Stage::Running { told, .. } => told == Some(Signal::Kill),
             Stage::Ending { graceful, .. } => !graceful,
-            _ => return Ok(()),
+            Stage::Created
+            | Stage::Starting
+            | Stage::Stopped(_)
+            | Stage::Deleting(_)
+            | Stage::Deleted(_) => return Ok(()),
         };
         if !ended {
             return Ok(());

@@ -13,9 +13,11 @@
 //! empty; what was added and has ended leaves no thread and no handle; deadlines do not depend on the time of day.
 
 mod create;
+mod cut;
 mod error;
 mod events;
 mod inner;
+mod output;
 mod process;
 mod recover;
 mod relay;

@@ -7,27 +7,19 @@
 //!                       └ the process ended: one second to pass on the rest, then cut
 //! ```
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read, Write};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::Error;
-use crate::sys::{Connection, Host, pipe};
-
-/// How long one attempt to write or to connect takes before a cut is looked for.
-const SLICE: Duration = Duration::from_millis(100);
+use super::cut::{Count, Cut, Running};
+use super::output::{Output, is_pause};
+use crate::sys::{Connection, pipe};
 
 /// How long one attempt to read what a client sends takes before a cut is looked for.
 const INPUT_SLICE: Duration = Duration::from_millis(500);
-
-/// The first and the longest pause between two attempts to connect again.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-
-/// How long a reader that went away holds the process up; from then on output is lost until it is back.
-const RETURN: Duration = Duration::from_secs(10);
 
 /// How much is passed on at once.
 const BUFFER: usize = 32 * 1024;
@@ -175,118 +167,6 @@ fn pass_on(mut reader: pipe::Reader, output: &mut Output, cut: &Cut, facts: &Fac
     }
 }
 
-/// Where output goes.
-#[derive(Debug)]
-pub(super) struct Output {
-    host: Arc<dyn Host>,
-    address: String,
-    patience: Option<Duration>,
-    connection: Option<Box<dyn Connection>>,
-    away: Away,
-    /// Since when it takes nothing.
-    stalled: Option<Instant>,
-}
-
-/// A reader that is not there.
-#[derive(Debug, Clone, Copy)]
-struct Away {
-    since: Option<Instant>,
-    next: Instant,
-    pause: Duration,
-}
-
-impl Output {
-    pub(super) fn new(
-        host: Arc<dyn Host>,
-        address: String,
-        patience: Option<Duration>,
-        connection: Option<Box<dyn Connection>>,
-    ) -> Self {
-        let connection = connection.and_then(in_slices);
-        Self {
-            host,
-            address,
-            patience,
-            connection,
-            away: Away::none(),
-            stalled: None,
-        }
-    }
-
-    /// Sends it, waits for a reader that is slow or away as long as is right, and returns how many bytes were lost.
-    fn send(&mut self, mut bytes: &[u8], cut: &Cut) -> usize {
-        while !bytes.is_empty() {
-            if cut.is_set() {
-                return bytes.len();
-            }
-            let Some(connection) = &mut self.connection else {
-                if !self.connect(cut) {
-                    return bytes.len();
-                }
-                continue;
-            };
-            match connection.write(bytes) {
-                Ok(count) if count > 0 => {
-                    bytes = bytes.get(count..).unwrap_or_default();
-                    self.stalled = None;
-                }
-                Err(error) if is_pause(&error) => {
-                    let since = *self.stalled.get_or_insert_with(Instant::now);
-                    if self.patience.is_some_and(|it| since.elapsed() >= it) {
-                        return bytes.len();
-                    }
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Ok(_) | Err(_) => self.connection = None,
-            }
-        }
-        0
-    }
-
-    /// Looks for the reader again; false where what is to be sent has to be given up.
-    fn connect(&mut self, cut: &Cut) -> bool {
-        let now = Instant::now();
-        let since = *self.away.since.get_or_insert(now);
-        let has_given_up = now.duration_since(since) >= self.patience.unwrap_or(RETURN);
-        let left = self.away.next.saturating_duration_since(now);
-        if has_given_up && !left.is_zero() {
-            return false;
-        }
-        if cut.wait(left) {
-            return false;
-        }
-        let connection = self.host.connect(&self.address, SLICE);
-        self.connection = connection.ok().and_then(in_slices);
-        if self.connection.is_some() {
-            self.away = Away::none();
-            return true;
-        }
-        self.away.next = Instant::now() + self.away.pause;
-        self.away.pause = (self.away.pause * 2).min(LONGEST_PAUSE);
-        !has_given_up
-    }
-}
-
-impl Away {
-    fn none() -> Self {
-        Self {
-            since: None,
-            next: Instant::now(),
-            pause: FIRST_PAUSE,
-        }
-    }
-}
-
-/// Lets each operation take one slice; none where the connection is broken.
-fn in_slices(mut connection: Box<dyn Connection>) -> Option<Box<dyn Connection>> {
-    let set = connection.set_timeout(Some(SLICE));
-    set.is_ok().then_some(connection)
-}
-
-fn is_pause(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock)
-}
-
 /// Where input comes from.
 #[derive(Debug)]
 pub(super) struct Input {
@@ -317,74 +197,5 @@ impl Input {
                 Err(_) => return,
             }
         }
-    }
-}
-
-/// Something that happens once, and can be waited for.
-#[derive(Debug, Default)]
-struct Cut {
-    is_set: Mutex<bool>,
-    changed: Condvar,
-}
-
-impl Cut {
-    fn lock(&self) -> MutexGuard<'_, bool> {
-        self.is_set.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn set(&self) {
-        *self.lock() = true;
-        self.changed.notify_all();
-    }
-
-    fn is_set(&self) -> bool {
-        *self.lock()
-    }
-
-    /// Waits for it; whether it happened.
-    fn wait(&self, timeout: Duration) -> bool {
-        let waited = self
-            .changed
-            .wait_timeout_while(self.lock(), timeout, |is_set| !*is_set);
-        *waited.unwrap_or_else(PoisonError::into_inner).0
-    }
-}
-
-/// How many threads run.
-#[derive(Debug, Default)]
-struct Count {
-    running: Mutex<usize>,
-    changed: Condvar,
-}
-
-impl Count {
-    fn lock(&self) -> MutexGuard<'_, usize> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits until none runs; whether that is so.
-    fn wait_none(&self, deadline: Instant) -> bool {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let waited = self
-            .changed
-            .wait_timeout_while(self.lock(), left, |running| *running > 0);
-        *waited.unwrap_or_else(PoisonError::into_inner).0 == 0
-    }
-}
-
-/// One of them.
-struct Running(Arc<Count>);
-
-impl Running {
-    fn new(count: &Arc<Count>) -> Self {
-        *count.lock() += 1;
-        Self(Arc::clone(count))
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        *self.0.lock() -= 1;
-        self.0.changed.notify_all();
     }
 }

@@ -9,7 +9,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Error;
-use super::relay::{Input, Output, Relays};
+use super::output::Output;
+use super::relay::{Input, Relays};
 use crate::sys::{Connection, Host, Rules, Streams, pipe};
 
 /// How long somebody may take to answer at the other end of a pipe, when a container is created.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use hosttask_node_runtime::container::{Kind, Phase, Signal};
+use hosttask_node_runtime::container::{Kind, Phase, Signal, Stdio};
 
 use crate::bench::{Bench, SOON, end, everywhere, exec, programs, story, until};
 
@@ -139,7 +139,7 @@ fn a_paused_container_can_be_killed_and_takes_no_process_in() {
         container.pause().unwrap();
         let process = bench.process("exit 0");
         container
-            .exec(crate::bench::name("late"), process, Default::default())
+            .exec(crate::bench::name("late"), process, Stdio::default())
             .unwrap();
         let error = container
             .start_exec(&crate::bench::name("late"))
@@ -233,7 +233,7 @@ fn who_could_not_be_asked_is_named() {
     process.command = hosttask_node_runtime::launch::Command::Arguments(vec![deaf]);
     let id = crate::bench::name("deaf");
     container
-        .exec(id.clone(), process, Default::default())
+        .exec(id.clone(), process, Stdio::default())
         .unwrap();
     let pid = container.start_exec(&id).unwrap().pid;
     until("it cannot be asked", || ready.exists());

@@ -26,7 +26,7 @@ fn run(bench: &Bench, steps: &str, stdio: Stdio) -> Container {
 }
 
 fn accept(listener: &mut Box<dyn Listener>) -> Box<dyn Connection> {
-    listener.accept(SOON).unwrap().expect("somebody connects")
+    listener.accept(SOON).unwrap().unwrap()
 }
 
 /// A client at the other end of a pipe of a container that is started.
@@ -70,11 +70,11 @@ fn pipes_carry_everything_in_both_directions() {
     everywhere(|bench| {
         let addresses = ["in", "out", "errors"].map(|it| bench.address(it));
         let mut listeners = addresses.clone().map(|it| bench.host.listen(&it).unwrap());
-        let [stdin, stdout, stderr] = addresses;
+        let [to_read, printed, complained] = addresses;
         let stdio = Stdio {
-            stdin: Source::Pipe(stdin),
-            stdout: Sink::Pipe(stdout),
-            stderr: Sink::Pipe(stderr),
+            stdin: Source::Pipe(to_read),
+            stdout: Sink::Pipe(printed),
+            stderr: Sink::Pipe(complained),
         };
         let container = run(bench, "print ready complain oh echo exit 5", stdio);
         let [mut input, mut output, mut errors] =
@@ -222,10 +222,10 @@ fn input_can_be_closed_while_its_sender_stays() {
     everywhere(|bench| {
         let addresses = [bench.address("in"), bench.address("out")];
         let mut listeners = addresses.clone().map(|it| bench.host.listen(&it).unwrap());
-        let [stdin, stdout] = addresses;
+        let [to_read, printed] = addresses;
         let stdio = Stdio {
-            stdin: Source::Pipe(stdin),
-            stdout: Sink::Pipe(stdout),
+            stdin: Source::Pipe(to_read),
+            stdout: Sink::Pipe(printed),
             stderr: Sink::Null,
         };
         let container = run(bench, "echo exit 7", stdio);

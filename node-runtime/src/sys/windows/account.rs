@@ -13,7 +13,7 @@ use std::io;
 use std::ptr;
 use std::slice;
 
-use windows_sys::Win32::Foundation::{ERROR_NO_SUCH_ALIAS, ERROR_SUCCESS};
+use windows_sys::Win32::Foundation::{ERROR_INVALID_LEVEL, ERROR_NO_SUCH_ALIAS, ERROR_SUCCESS};
 use windows_sys::Win32::NetworkManagement::NetManagement::{
     self as system, FILTER_NORMAL_ACCOUNT, LOCALGROUP_MEMBERS_INFO_3, MAX_PREFERRED_LENGTH,
     NERR_GroupNotFound as NO_SUCH_GROUP, NERR_UserNotFound as NO_SUCH_USER, UF_DONT_EXPIRE_PASSWD,
@@ -233,6 +233,11 @@ fn users() -> io::Result<Vec<(String, String)>> {
             &raw mut resume,
         )
     };
+    // Wine lists users without their comments only. None can have ours: it makes no accounts.
+    if result == ERROR_INVALID_LEVEL {
+        free(buffer)?;
+        return Ok(Vec::new());
+    }
     let list = done(result).and_then(|()| {
         let count = usize::try_from(count).map_err(io::Error::other)?;
         if buffer.is_null() || count == 0 {

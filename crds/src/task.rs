@@ -1,4 +1,6 @@
 //! `WindowsHostTask`: one program on every selected Windows node, as a user writes it, and what became of it.
+//!
+//! Longer than 400 lines: the spec is one document, read from top to bottom.
 #![expect(
     unreachable_pub,
     reason = "the derive of the schema repeats each struct inside a private scope"

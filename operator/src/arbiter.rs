@@ -1,5 +1,7 @@
 //! The arbiter: what tasks leave to each other. One task works on a node at a time, and all tasks together work on no more
 //! nodes than the operator was told. Pure: the reconciler asks it under a lock, with what the index shows. See `docs/arbiter.md`.
+//!
+//! Longer than 400 lines: half of it are the tests of one small state.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};

@@ -1,4 +1,6 @@
 //! The revision of a task: a hash of its content, and the names of children that follow from it.
+//!
+//! Longer than 400 lines: nearly half of it are the tests of names that must never change.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -1,4 +1,6 @@
 //! What a simulation must keep: it can be repeated, it keeps the budget, and its JSON is what people's scripts read.
+//!
+//! Longer than 400 lines: every case runs the same binary.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

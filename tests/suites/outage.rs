@@ -1,6 +1,8 @@
 //! The operator is replaced, blinded or stopped in the middle of a rollout: what it does next, checked by the pods.
 //!
 //! Kills after every write of a rollout and of a rollback are in the suite `kills`.
+//!
+//! Longer than 400 lines: every scenario shares one test bed, whose start takes longer than most of them.
 #![expect(
     clippy::unwrap_used,
     clippy::too_many_lines,

@@ -1,4 +1,6 @@
 //! Least privilege: the operator runs with exactly the shipped rules. A verb too few fails here, and so does a verb never used.
+//!
+//! Longer than 400 lines: every scenario shares one test bed, whose start takes longer than most of them.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,

@@ -1,6 +1,8 @@
 //! What may be edited in mid-rollout without a pod being restarted: waves, placement, order, budgets; and what moves a node.
 //!
 //! Pods are told apart by their UIDs as the API server shows them.
+//!
+//! Longer than 400 lines: every scenario shares one test bed, whose start takes longer than most of them.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,

@@ -1,4 +1,6 @@
 //! Writes against a stand-in for the API server that answers as the test says.
+//!
+//! Longer than 400 lines: every write against the same played API server.
 
 use super::*;
 use crate::client::{Limits, polite};

@@ -1,4 +1,6 @@
 //! What the index tells a pass over a task or a node: the rows, own writes applied on top.
+//!
+//! Longer than 400 lines: one view of one task, put together from every table.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,6 @@
 //! Rows of the children of a task other than pods: DaemonSets, Jobs and ControllerRevisions, by name and by task.
+//!
+//! Longer than 400 lines: the rows of everything that a task owns, all of one shape.
 
 use std::collections::{BTreeMap, BTreeSet};
 

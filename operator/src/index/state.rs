@@ -1,4 +1,6 @@
 //! The rows, and how a change of each kind alters them.
+//!
+//! Longer than 400 lines: the tables and what ties them together are one invariant.
 
 use std::collections::{BTreeMap, BTreeSet};
 

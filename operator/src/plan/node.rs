@@ -1,4 +1,6 @@
 //! `plan_node`: what to write into the ledger object of one Windows node. Pure.
+//!
+//! Longer than 400 lines: more than half of it are tests.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,6 @@
 //! Each step of a re-homing, and what happens to it when the world changes meanwhile.
+//!
+//! Longer than 400 lines: every step of one procedure, in order.
 
 use hosttask_crds::task::Approval;
 use serde_json::json;

@@ -1,4 +1,6 @@
 //! The writing half of a pass, against a stand-in for the API server that refuses what the test says.
+//!
+//! Longer than 400 lines: every case needs the same played API server.
 
 use super::*;
 use crate::index::tests::{UID, at, decode, key, node, pod, task, uid_of};

@@ -1,4 +1,6 @@
 //! Between the words of the model and those of the shipped plan; every plan is made once and remembered.
+//!
+//! Longer than 400 lines: one translator between the plan and the model, in both directions.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,6 @@
 //! A history of a cluster, with the laws of `plan` checked at every step.
+//!
+//! Longer than 400 lines: one history and what is checked after each of its steps.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,6 @@
 //! The laws of what `plan` writes, and of what happens to pods because of it.
+//!
+//! Longer than 400 lines: the laws of one write, each beside the next.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,6 @@
 //! A situation as a golden file tells it, and the facts it stands for.
+//!
+//! Longer than 400 lines: one reader of one file format.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,4 +1,6 @@
 //! A Windows node as it registers itself: labels, taints, capacity, conditions, addresses and nodeInfo. Pure.
+//!
+//! Longer than 400 lines: one Node object, and everything that changes in it.
 
 use std::collections::BTreeMap;
 

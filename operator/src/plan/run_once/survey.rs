@@ -1,4 +1,6 @@
 //! `Survey`: the walk over the nodes of a RunOnce task: what is counted, wave by wave, and which nodes could be started.
+//!
+//! Longer than 400 lines: one walk over the nodes, each case beside the next.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,6 @@
 //! What holds for every task, valid or not.
+//!
+//! Longer than 400 lines: the laws share one generator of specs.
 
 use super::*;
 use crate::build::{controller_revision, daemon_set, job};

@@ -354,3 +354,75 @@ fn features_are_what_was_tried_out() {
         identity.environment().unwrap().keys().collect::<Vec<_>>()
     );
 }
+
+#[test]
+fn a_protected_folder_lets_in_administrators_and_the_system_alone() {
+    let host = sys::native().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    host.storage().protect(folder.path()).unwrap();
+    std::fs::write(folder.path().join("record"), "x").unwrap();
+    let access = sys::access_of(folder.path()).unwrap();
+    if host.features().system.starts_with("wine") {
+        eprintln!(
+            "not run: the rights of a folder (Wine keeps the mode of a Unix file, and tells {access})"
+        );
+        return;
+    }
+    assert_eq!(access, "D:PAI(A;OICI;FA;;;BA)(A;OICI;FA;;;SY)");
+}
+
+#[test]
+fn an_address_that_is_served_is_refused_to_a_second_server() {
+    let host = sys::native().unwrap();
+    let address = format!(r"\\.\pipe\ProtectedPrefix\Administrators\{}", name("twice"));
+    let listener = host.listen(&address).unwrap();
+    let second = host.listen(&address).unwrap_err();
+    assert_eq!(second.kind(), std::io::ErrorKind::AlreadyExists);
+    drop(listener);
+    host.listen(&address).unwrap();
+}
+
+#[test]
+fn an_answer_arrives_although_its_server_has_closed_the_connection() {
+    use std::io::Write as _;
+
+    let host = sys::native().unwrap();
+    let address = format!(r"\\.\pipe\{}", name("answer"));
+    let mut listener = host.listen(&address).unwrap();
+    let mut client = host.connect(&address, LONG).unwrap();
+    let mut server = listener.accept(LONG).unwrap().unwrap();
+    server.write_all(b"the whole answer").unwrap();
+    drop(server);
+    drop(listener);
+    let mut text = String::new();
+    client.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "the whole answer");
+}
+
+#[test]
+fn a_privilege_that_is_dropped_is_gone_and_an_unknown_one_is_refused() {
+    let host = sys::native().unwrap();
+    let job = host.create_job(&name("privileges")).unwrap();
+    let identity = host.log_on(&User::Inherit, "test").unwrap();
+    let mut launch = launch(&["exit", "3"]);
+    launch.drop_privileges = ["SeDebugPrivilege".to_owned()].into();
+    let process = job
+        .spawn(&launch, Streams::default(), identity.as_ref())
+        .unwrap();
+    assert_eq!(process.wait(LONG).unwrap(), Some(3));
+    launch.drop_privileges = ["SeNoSuchPrivilege".to_owned()].into();
+    let refused = job
+        .spawn(&launch, Streams::default(), identity.as_ref())
+        .unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::InvalidInput);
+}
+
+#[test]
+fn what_is_started_in_an_inner_job_ends_with_the_outer_one_although_the_inner_one_is_held() {
+    let host = sys::native().unwrap();
+    let outer = host.create_job(&name("outer")).unwrap();
+    let inner = outer.nest(&name("held")).unwrap();
+    let process = start(host.as_ref(), inner.as_ref(), &["hang"]);
+    drop(outer);
+    assert!(process.wait(LONG).unwrap().is_some());
+}

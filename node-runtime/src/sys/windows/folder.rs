@@ -7,8 +7,7 @@ use std::ptr;
 
 use windows_sys::Win32::Foundation::{ERROR_SUCCESS, LocalFree};
 use windows_sys::Win32::Security::Authorization::{
-    ConvertSecurityDescriptorToStringSecurityDescriptorW, GetNamedSecurityInfoW, SDDL_REVISION_1,
-    SE_FILE_OBJECT, SetNamedSecurityInfoW,
+    GetNamedSecurityInfoW, SE_FILE_OBJECT, SetNamedSecurityInfoW,
 };
 use windows_sys::Win32::Security::{
     ACL, DACL_SECURITY_INFORMATION, GetSecurityDescriptorDacl, PROTECTED_DACL_SECURITY_INFORMATION,
@@ -18,7 +17,7 @@ use windows_sys::Win32::System::SystemInformation::{
 };
 
 use super::handle::check;
-use super::security::{ADMINISTRATORS_BELOW, Descriptor};
+use super::security::{ADMINISTRATORS_BELOW, Descriptor, text_of};
 use super::text::{narrow, wide};
 
 /// Allows only administrators and the system to reach a folder and all in it.
@@ -81,29 +80,11 @@ pub fn access_of(path: &Path) -> io::Result<String> {
     if result != ERROR_SUCCESS {
         return Err(io::Error::from_raw_os_error(result.cast_signed()));
     }
-    let mut text = ptr::null_mut();
-    let mut length = 0;
-    // SAFETY: the descriptor came from the call above; both locals receive one value.
-    let result = unsafe {
-        ConvertSecurityDescriptorToStringSecurityDescriptorW(
-            descriptor,
-            SDDL_REVISION_1,
-            DACL_SECURITY_INFORMATION,
-            &raw mut text,
-            &raw mut length,
-        )
-    };
-    let converted = check(result);
+    // SAFETY: the call succeeded, so it is a descriptor.
+    let access = unsafe { text_of(descriptor) };
     // SAFETY: the descriptor came from a call that says to free it so, and is not used any more.
     unsafe { LocalFree(descriptor) };
-    converted?;
-    let length = usize::try_from(length).map_err(io::Error::other)?;
-    // SAFETY: the call succeeded, so `text` has as many units as it says.
-    let units = unsafe { std::slice::from_raw_parts(text, length) };
-    let access = narrow(units);
-    // SAFETY: the text came from a call that says to free it so, and `access` is a copy.
-    unsafe { LocalFree(text.cast()) };
-    Ok(access)
+    access
 }
 
 /// `C:\Windows`.

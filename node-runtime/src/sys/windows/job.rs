@@ -215,13 +215,12 @@ impl Job for WindowsJob {
     }
 
     fn next_notice(&self, timeout: Duration) -> io::Result<Option<Notice>> {
-        match &self.reports {
-            Some(reports) => Ok(reports.notices().next(timeout)),
-            None => {
-                std::thread::park_timeout(timeout);
-                Ok(None)
-            }
+        if let Some(reports) = &self.reports {
+            return Ok(reports.notices().next(timeout));
         }
+        // Only the process that made the job is told.
+        std::thread::park_timeout(timeout);
+        Ok(None)
     }
 }
 

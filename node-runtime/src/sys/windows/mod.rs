@@ -15,6 +15,8 @@ mod account;
 mod attributes;
 mod bind;
 mod boot;
+#[cfg(test)]
+mod command_line;
 mod completion_port;
 mod deadline;
 mod environment;

@@ -58,7 +58,9 @@ impl Notices {
             // Not every end is reported; with this one all are over.
             Notice::Empty => {
                 let unknown: Vec<u32> = state.unknown.keys().copied().collect();
-                unknown.into_iter().for_each(|pid| state.settle(pid));
+                for pid in unknown {
+                    state.settle(pid);
+                }
                 state.hosts.clear();
                 state.programs.clear();
             }

@@ -249,9 +249,12 @@ fn path(process: &Handle) -> io::Result<String> {
     Ok(narrow(&path))
 }
 
-/// From 100 ns since 1601.
+/// From 100 ns since 1601. Of a process that is just being born, Wine says all ones: it is born now.
 fn timestamp(ticks: u64) -> io::Result<Timestamp> {
     const FROM_1601_TO_1970: u64 = 11_644_473_600 * 10_000_000;
+    if ticks == u64::MAX {
+        return Ok(Timestamp::now());
+    }
     let since_1970 = ticks.saturating_sub(FROM_1601_TO_1970);
     let seconds = i64::try_from(since_1970 / 10_000_000).map_err(io::Error::other)?;
     let rest = i32::try_from(since_1970 % 10_000_000).map_err(io::Error::other)? * 100;

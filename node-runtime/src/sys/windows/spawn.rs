@@ -1,6 +1,7 @@
 //! The birth of a process: one call of `CreateProcess`, with everything that has to be true from the first instruction on.
 #![expect(unsafe_code, reason = "a process is made by one Win32 call")]
 
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::windows::io::{AsHandle, AsRawHandle, BorrowedHandle, RawHandle};
 use std::path::Path;
@@ -9,7 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use windows_sys::Win32::Foundation::{
     ERROR_BAD_EXE_FORMAT, ERROR_CHILD_NOT_COMPLETE, ERROR_ELEVATION_REQUIRED,
-    ERROR_EXE_MACHINE_TYPE_MISMATCH, ERROR_INVALID_EXE_SIGNATURE, WIN32_ERROR,
+    ERROR_EXE_MACHINE_TYPE_MISMATCH, ERROR_INVALID_EXE_SIGNATURE, INVALID_HANDLE_VALUE,
+    WIN32_ERROR,
 };
 use windows_sys::Win32::System::Threading::{
     CREATE_UNICODE_ENVIRONMENT, CreateProcessAsUserW, CreateProcessW, EXTENDED_STARTUPINFO_PRESENT,
@@ -74,7 +76,7 @@ pub(super) fn start(birth: Birth<'_>) -> io::Result<Born> {
     refuse_batch_file(birth.program)?;
     let program = wide(birth.program)?;
     let directory = birth.directory.map(wide).transpose()?;
-    let streams = Inherited::of(birth.streams)?;
+    let streams = Inherited::of(birth.streams, birth.console.is_some())?;
     let handles = streams.list();
     let mut attributes = Attributes::new()?;
     attributes.jobs(&birth.jobs)?;
@@ -133,9 +135,19 @@ struct Inherited {
 }
 
 impl Inherited {
-    fn of(streams: Streams) -> io::Result<Self> {
-        let inherit = |file: Option<std::fs::File>| {
-            file.map(|file| inheritable(file.as_handle())).transpose()
+    /// A stream that is none leads nowhere. Left out, the console that the program gets would take its place, and a reader
+    /// would wait for keys that nobody presses. With a pseudo console that is what is asked for, so none is passed on then.
+    fn of(streams: Streams, has_console: bool) -> io::Result<Self> {
+        if has_console {
+            return Ok(Self {
+                stdin: None,
+                stdout: None,
+                stderr: None,
+            });
+        }
+        let inherit = |file: Option<File>| {
+            let file = file.map_or_else(nowhere, Ok)?;
+            inheritable(file.as_handle()).map(Some)
         };
         Ok(Self {
             stdin: inherit(streams.stdin)?,
@@ -153,12 +165,12 @@ impl Inherited {
             .collect()
     }
 
-    /// The start-up information. A stream that is none is closed for the child, never ours, also where it has a pseudo console.
+    /// The start-up information. Invalid handles keep our own streams away from a program with a pseudo console.
     fn startup(&self, attributes: &mut Attributes<'_>) -> STARTUPINFOEXW {
         let raw = |stream: &Option<Handle>| {
             stream
                 .as_ref()
-                .map_or(ptr::null_mut(), Handle::as_raw_handle)
+                .map_or(INVALID_HANDLE_VALUE, Handle::as_raw_handle)
         };
         STARTUPINFOEXW {
             StartupInfo: STARTUPINFOW {
@@ -172,6 +184,11 @@ impl Inherited {
             lpAttributeList: attributes.as_ptr(),
         }
     }
+}
+
+/// Reads nothing and takes everything.
+fn nowhere() -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).open(r"\\.\NUL")
 }
 
 /// What stays the same between two tries.
@@ -262,4 +279,68 @@ fn meaning(error: io::Error, program: &str) -> io::Error {
         kind,
         format!("{program} {what} (error {})", code.unwrap_or(0)),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::env;
+    use std::io::{Read, Write};
+    use std::os::windows::fs::OpenOptionsExt;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::sys::windows::{pipe, process};
+
+    /// The child of the test below.
+    #[test]
+    #[ignore = "it is the program that another test starts"]
+    fn reads_until_the_end() {
+        let mut all = Vec::new();
+        io::stdin().read_to_end(&mut all).unwrap();
+    }
+
+    fn alone(path: &Path) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(true);
+        options.share_mode(0).open(path)
+    }
+
+    #[test]
+    fn a_child_gets_its_streams_and_no_other_handle_though_it_may_be_inherited() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        let file = alone(&path).unwrap();
+        // As a careless library leaves one behind.
+        let careless = inheritable(file.as_handle()).unwrap();
+        let (stdin, mut writer) = pipe::input().unwrap();
+        let program = env::current_exe().unwrap();
+        let program = program.to_str().unwrap();
+        let child = "sys::windows::spawn::tests::reads_until_the_end";
+        let born = start(Birth {
+            program,
+            command_line: &format!("child --ignored --exact {child}"),
+            directory: None,
+            environment: None,
+            streams: Streams {
+                stdin: Some(stdin),
+                ..Streams::default()
+            },
+            jobs: Vec::new(),
+            token: None,
+            console: None,
+            flags: 0,
+        })
+        .unwrap();
+        drop((file, careless));
+        // Nobody has it any more: while the child had it, it could not be opened.
+        alone(&path).unwrap();
+        let runs = process::wait(&born.process, Duration::ZERO)
+            .unwrap()
+            .is_none();
+        assert!(runs, "the child ended too early to prove anything");
+        writer.write_all(b"x").unwrap();
+        drop(writer);
+        let exit = process::wait(&born.process, Duration::from_secs(30)).unwrap();
+        assert_eq!(exit, Some(0));
+    }
 }

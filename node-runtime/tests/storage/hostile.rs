@@ -263,20 +263,19 @@ fn more_than_allowed_is_refused_and_nothing_is_left() {
 #[test]
 fn whiteouts_that_are_repeated_look_through_the_tree_once() {
     let took = |folder: &str| {
-        let lower = Layer::default().file("d/old", "");
-        let mut upper = Layer::default().folder("empty");
+        // Links are made last, and the bad name at the end sees to it that none is: only the looking takes time.
+        let mut layer = Layer::default().folder("empty");
         for number in 0..6_000 {
-            upper = upper.folder(&format!("d/{number}"));
+            layer = layer.link(&format!("d/{number}"), "x");
         }
         for _ in 0..20_000 {
-            upper = upper.file(&format!("{folder}/.wh..wh..opq"), "");
+            layer = layer.file(&format!("{folder}/.wh..wh..opq"), "");
         }
         let started = std::time::Instant::now();
-        let (tree, _) = unpacked(vec![lower, upper]).unwrap();
-        (tree.len(), started.elapsed())
+        let fault = refused(layer.file("../end", ""));
+        assert!(matches!(fault, EntryFault::Unfit(Unfit::Up)), "{fault:?}");
+        started.elapsed()
     };
-    let (all, base) = took("empty");
-    let (left, took) = took("d");
-    assert_eq!((all, left), (6_003, 6_002));
+    let (base, took) = (took("empty"), took("d"));
     assert!(took < base * 3, "{took:?} for {base:?}");
 }

@@ -426,3 +426,33 @@ fn what_is_started_in_an_inner_job_ends_with_the_outer_one_although_the_inner_on
     drop(outer);
     assert!(process.wait(LONG).unwrap().is_some());
 }
+
+#[test]
+fn accounts_of_the_system_and_temporary_ones_can_run_programs_and_are_swept() {
+    let host = sys::native().unwrap();
+    let job = host.create_job(&name("accounts")).unwrap();
+    for user in [
+        User::System,
+        User::LocalService,
+        User::NetworkService,
+        User::Group("Administrators".to_owned()),
+    ] {
+        let identity = host.log_on(&user, "accounts-test").unwrap();
+        assert!(identity.account().contains('\\'), "{}", identity.account());
+        assert!(!identity.environment().unwrap().is_empty());
+        let process = job.spawn(
+            &launch(&["exit", "8"]),
+            Streams::default(),
+            identity.as_ref(),
+        );
+        assert_eq!(process.unwrap().wait(LONG).unwrap(), Some(8), "{user:?}");
+    }
+    let swept = host
+        .sweep_identities(&|owner| owner != "accounts-test")
+        .unwrap();
+    assert_eq!(
+        swept,
+        Vec::<String>::new(),
+        "each was removed with its last reference"
+    );
+}

@@ -25,7 +25,7 @@ pub(super) fn find(means: Vec<Means>) -> io::Result<Features> {
     let job = scratch()?;
     let wine = native::wine_version();
     let silo = bind::can_be_silo(&scratch()?);
-    // Wine logs everybody on without asking.
+    // Wine has one user, whom everybody is.
     let may_log_on = wine.is_some() || token::may_log_on_services()?;
     Ok(Features {
         backend: "windows".to_owned(),

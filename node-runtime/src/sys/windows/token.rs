@@ -110,7 +110,7 @@ impl Identity for WindowsIdentity {
 }
 
 /// The token of this process.
-fn own_token() -> io::Result<Handle> {
+pub(super) fn own_token() -> io::Result<Handle> {
     // SAFETY: it takes nothing and returns a constant.
     let process = unsafe { GetCurrentProcess() };
     let mut raw = ptr::null_mut();

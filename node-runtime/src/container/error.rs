@@ -262,3 +262,10 @@ fn storage_kind(error: &storage::Error) -> Kind {
         }
     }
 }
+
+/// An error and its causes, joined by colons.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |it| it.source());
+    let words: Vec<String> = causes.map(ToString::to_string).collect();
+    words.join(": ")
+}

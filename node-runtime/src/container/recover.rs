@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::Error;
 use super::create::job_name;
+use super::{Error, chain};
 use crate::id::Id;
 use crate::record::{self, Exit, Phase, Record, Store};
 use crate::state::KILLED;
@@ -154,7 +154,7 @@ pub fn sweep(host: &dyn Host, store: &Store) -> Result<Swept, Error> {
             Ok(Some(what)) => swept.removed.push(what),
             Ok(None) => {}
             Err(error) => {
-                let why = said(&error);
+                let why = chain(&error);
                 swept.failed.push(format!("container {id}: {why}"));
                 live.insert(id);
             }
@@ -173,7 +173,7 @@ pub fn sweep(host: &dyn Host, store: &Store) -> Result<Swept, Error> {
                 .map(|id| format!("the root of container {id}"));
             swept.removed.extend(roots);
         }
-        Err(error) => swept.failed.push(format!("roots: {}", said(&error))),
+        Err(error) => swept.failed.push(format!("roots: {}", chain(&error))),
     }
     Ok(swept)
 }
@@ -291,11 +291,4 @@ fn remove(host: &dyn Host, store: &Store, id: &Id) -> Result<(), Error> {
     swept.map_err(Error::host("remove the temporary account of the container"))?;
     store.remove(id)?;
     Ok(())
-}
-
-/// An error with its causes, in one line.
-fn said(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |it| it.source());
-    let words: Vec<_> = causes.map(ToString::to_string).collect();
-    words.join(": ")
 }

@@ -14,6 +14,8 @@ use crate::limits::Limits;
 use crate::state::Signal;
 use crate::sys::{Console, LimitKind, ProcessId};
 
+pub use crate::container::chain;
+
 /// What a keeper is asked. `exec` names a process that was started later; none is the container's first one.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "ask")]
@@ -251,13 +253,6 @@ impl Failure {
         let message = chain(error);
         Self { kind, message }
     }
-}
-
-/// An error and its causes, joined by colons.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |it| it.source());
-    let words: Vec<String> = causes.map(ToString::to_string).collect();
-    words.join(": ")
 }
 
 #[cfg(test)]

@@ -2,8 +2,7 @@
 
 use hosttask_node_runtime::{cli, sys};
 
-/// Ends with the whole 32-bit code where the system has that many bits.
-#[expect(clippy::exit, reason = "`ExitCode` has eight bits")]
+/// Ends with the whole 32-bit code where the system has that many bits: `ExitCode` has eight.
 fn main() -> ! {
     // Backends start this program for duties that need a process of their own.
     if let Some(code) = sys::helper_main(std::env::args_os().skip(1)) {

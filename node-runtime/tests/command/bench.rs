@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// Longer than anything takes, on a machine that is busy with other things.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The program that does what its arguments say: with its drive, which a path of the machine that built it lacks under Wine.
 pub(crate) static PROBE: LazyLock<String> = LazyLock::new(|| {
@@ -149,7 +149,7 @@ impl Bench {
     pub(crate) fn reaches(&self, id: &str, status: &str) -> Value {
         let mut state = self.state(id);
         let deadline = Instant::now() + PATIENCE;
-        while state["status"] != status {
+        while status_of(&state) != status {
             assert!(
                 Instant::now() < deadline,
                 "{id} is not {status} but {state}"
@@ -194,6 +194,11 @@ impl Drop for Bench {
             drop(self.command(&["delete", "--force", id]).output());
         }
     }
+}
+
+/// How far a container is.
+pub(crate) fn status_of(state: &Value) -> &str {
+    state.get("status").and_then(Value::as_str).unwrap()
 }
 
 /// A config that runs these arguments as the user of the test.

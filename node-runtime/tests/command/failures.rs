@@ -1,6 +1,7 @@
 //! What goes wrong: its exit code, its words, and that it leaves nothing.
 
 use std::fs;
+use std::path::Path;
 use std::process::Child;
 
 use serde_json::{Value, json};
@@ -16,7 +17,7 @@ fn is_clean(bench: &Bench) -> bool {
         entries.map(|it| it.unwrap().file_name().into_string().unwrap())
     };
     // A lock beside a socket stays where the system has sockets in folders: removing it would let two servers have it.
-    let is_lock = |name: &String| name.ends_with(".lock");
+    let is_lock = |name: &String| Path::new(name).extension().is_some_and(|it| it == "lock");
     let folders = ["containers", "bundles", "run"];
     folders
         .into_iter()

@@ -6,7 +6,7 @@ use std::time::Duration;
 use hosttask_node_runtime::sys::ProcessId;
 use serde_json::{Value, json};
 
-use super::bench::{Bench, PATIENCE, PROBE, eventually};
+use super::bench::{Bench, PATIENCE, PROBE, eventually, status_of};
 
 /// How long something may still run after its keeper was killed.
 const GONE: Duration = Duration::from_secs(5);
@@ -19,7 +19,7 @@ fn kill_and_look(bench: &Bench, processes: &[ProcessId]) {
     });
     let state = bench.state(&bench.web);
     assert!(
-        state["status"] == "stopped" || state["status"] == "unknown",
+        matches!(status_of(&state), "stopped" | "unknown"),
         "{state}"
     );
     let refused = bench.fails(&["start", &bench.web], 125);
@@ -28,7 +28,7 @@ fn kill_and_look(bench: &Bench, processes: &[ProcessId]) {
     assert_eq!(bench.done(&["list", "-o", "json"]).trim(), "[]");
     // Nothing of it is in the way of the next one.
     bench.detached(&bench.web, &["hang"]);
-    assert_eq!(bench.state(&bench.web)["status"], "running");
+    assert_eq!(status_of(&bench.state(&bench.web)), "running");
 }
 
 #[test]

@@ -26,7 +26,7 @@ rules:
 - { image: "*:exit-1603", behaviour: { exit: { code: 1603, log: "fatal error during installation" } } }
 - { image: "*:exit-1603-first", attempt: "1", behaviour: { exit: { code: 1603, log: "another installation is running" } } }
 - { image: "*:ntstatus", behaviour: { exit: { code: -1073741510, log: "" } } }
-- { image: "*:brief", behaviour: { exit: { code: 0, afterSeconds: 8 } } }
+- { image: "*:brief", behaviour: { exit: { code: 0, afterSeconds: 15 } } }
 - { image: "*:slow", behaviour: { exit: { code: 0, afterSeconds: 600 } } }
 "#;
 
@@ -157,12 +157,19 @@ fn what_ends_while_the_task_is_invalid_is_recorded_and_not_run_again() {
         let needs = json!({ "spec": { "inputs": { "configMaps": [{ "name": "settings" }] } } });
         let task = with(wide("install", "setup:brief"), &needs);
         tasks.apply(&task).await.unwrap();
-        tasks
-            .wait("install", "every node to run it", SOON, |s| {
-                s.in_progress_nodes == Some(6)
-            })
-            .await
-            .unwrap();
+        poll::until("every node to have its Job", SOON, || async {
+            match tasks
+                .jobs("install")
+                .await
+                .map_err(|e| e.to_string())?
+                .len()
+            {
+                6 => Ok(()),
+                count => Err(format!("{count} of 6")),
+            }
+        })
+        .await
+        .unwrap();
         inputs
             .delete("settings", &DeleteParams::default())
             .await

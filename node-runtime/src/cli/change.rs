@@ -137,9 +137,10 @@ fn delete_held(
     client.ask::<IgnoredAny>(&request, END)?;
     drop(client);
     if command.exec.is_none()
-        && let Some(keeper) = record.and_then(|it| it.keeper)
+        && let Some(record) = record
+        && let Some(keeper) = record.keeper
     {
-        context.wait_end(keeper);
+        context.wait_end(keeper, Some(&record.job));
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::arguments::{Global, LogFormat, Output};
 use super::error::CommandError;
@@ -15,6 +15,9 @@ use crate::sys::{self, Host, Places, ProcessId};
 
 /// How long a keeper that has nothing to hold any more may take to end.
 const FAREWELL: Duration = Duration::from_secs(5);
+
+/// How often is looked whether its job is gone.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// The host and the folder with the records.
 #[derive(Debug)]
@@ -75,11 +78,17 @@ impl Context {
         }
     }
 
-    /// Waits until the keeper of a container that was deleted is gone, and with it the last trace of the name: then the next
-    /// container can have it. A keeper that hangs is not waited for: everything that it held is gone.
-    pub(super) fn wait_end(&self, keeper: ProcessId) {
+    /// Waits until the keeper of a container that was deleted is gone, and its job with it: then the next container can have
+    /// the name. Neither is waited for when it hangs: everything that they held is gone.
+    pub(super) fn wait_end(&self, keeper: ProcessId, job: Option<&str>) {
+        let deadline = Instant::now() + FAREWELL;
         if let Ok(Some(keeper)) = self.host.open_process(keeper) {
             drop(keeper.wait(FAREWELL));
+        }
+        let Some(job) = job else { return };
+        // Wine knows the name of a job a little longer than anything of it lives.
+        while self.host.open_job(job).is_ok() && Instant::now() < deadline {
+            std::thread::sleep(LOOK);
         }
     }
 

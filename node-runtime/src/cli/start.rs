@@ -54,7 +54,7 @@ pub(super) fn run(context: &Context, command: &Run) -> Result<u32, CommandError>
     let streams = &command.create.streams;
     let started = streams_of(context, command.detach, streams).and_then(|(stdio, relays)| {
         let (client, keeper) = make(context, id, bundle, stdio)?;
-        let (process, client) = start_or_delete(context, client, keeper)?;
+        let (process, client) = start_or_delete(context, id, client, keeper)?;
         Ok((process, client, keeper, relays))
     });
     let (process, client, keeper, relays) = match started {
@@ -83,9 +83,7 @@ pub(super) fn run(context: &Context, command: &Run) -> Result<u32, CommandError>
     )?;
     relays.drain();
     if command.rm {
-        let delete = Request::Delete { exec: None };
-        context.keeper(id)?.ask_now::<IgnoredAny>(&delete)?;
-        context.wait_end(keeper);
+        delete(context, id, context.keeper(id)?, keeper)?;
     }
     Ok(exit.code)
 }
@@ -192,7 +190,7 @@ fn make(
         Err(error) => {
             // It has nothing to hold and ends: then the next one can serve its address.
             drop(client);
-            context.wait_end(keeper);
+            context.wait_end(keeper, None);
             Err(error.into())
         }
     }
@@ -220,6 +218,7 @@ fn keeper_arguments(context: &Context, id: &Id) -> Result<Vec<String>, CommandEr
 /// Starts a container that was created for this alone: it is no use to anybody when that fails.
 fn start_or_delete(
     context: &Context,
+    id: &Id,
     mut client: Client,
     keeper: ProcessId,
 ) -> Result<(ProcessId, Client), CommandError> {
@@ -227,12 +226,24 @@ fn start_or_delete(
         Ok(process) => Ok((process, client)),
         Err(error) => {
             // Why it could not be started says more than why it could not be removed.
-            drop(client.ask_now::<IgnoredAny>(&Request::Delete { exec: None }));
-            drop(client);
-            context.wait_end(keeper);
+            drop(delete(context, id, client, keeper));
             Err(error.into())
         }
     }
+}
+
+/// Deletes a container that ended, and waits until its name is free.
+fn delete(
+    context: &Context,
+    id: &Id,
+    mut client: Client,
+    keeper: ProcessId,
+) -> Result<(), CommandError> {
+    let record = context.record(&context.store()?, id)?;
+    client.ask_now::<IgnoredAny>(&Request::Delete { exec: None })?;
+    drop(client);
+    context.wait_end(keeper, Some(&record.job));
+    Ok(())
 }
 
 fn process_of(command: &Exec) -> Result<Process, CommandError> {

@@ -249,17 +249,15 @@ fn path(process: &Handle) -> io::Result<String> {
     Ok(narrow(&path))
 }
 
-/// From 100 ns since 1601. Of a process that is just being born, Wine says all ones: it is born now.
+/// From 100 ns since 1601. Of a process that is just being born, Wine says whatever was in its memory before, such as all
+/// ones: what is later than any time can be is now.
 fn timestamp(ticks: u64) -> io::Result<Timestamp> {
     const FROM_1601_TO_1970: u64 = 11_644_473_600 * 10_000_000;
-    if ticks == u64::MAX {
-        return Ok(Timestamp::now());
-    }
     let since_1970 = ticks.saturating_sub(FROM_1601_TO_1970);
     let seconds = i64::try_from(since_1970 / 10_000_000).map_err(io::Error::other)?;
     let rest = i32::try_from(since_1970 % 10_000_000).map_err(io::Error::other)? * 100;
     let since = SignedDuration::new(seconds, rest);
-    Timestamp::from_duration(since).map_err(io::Error::other)
+    Ok(Timestamp::from_duration(since).unwrap_or_else(|_| Timestamp::now()))
 }
 
 /// An error where the status of the native interface is one.
@@ -281,5 +279,8 @@ mod tests {
         let start = timestamp(132_539_328_000_000_000).unwrap();
         assert_eq!(start.to_string(), "2021-01-01T00:00:00Z");
         assert_eq!(timestamp(0).unwrap(), Timestamp::UNIX_EPOCH);
+        for unborn in [u64::MAX, 0x5555_5555_5555_5555] {
+            assert!(timestamp(unborn).unwrap() > start);
+        }
     }
 }

@@ -138,10 +138,11 @@ fn unknown(error: &dyn std::error::Error) -> Standing {
 /// Removes what crashes left: processes without a keeper, halves of containers, mounts, accounts. What can be asked for its exit,
 /// and what is unknown because its record cannot be read, stays. Can be repeated, and runs beside others.
 pub fn sweep(host: &dyn Host, store: &Store) -> Result<Swept, Error> {
-    let mut swept = Swept {
-        removed: store.sweep()?,
-        failed: Vec::new(),
-    };
+    let mut swept = Swept::default();
+    match store.sweep() {
+        Ok(removed) => swept.removed = removed,
+        Err(error) => swept.failed.push(format!("records: {}", chain(&error))),
+    }
     let mut live = BTreeSet::new();
     for found in inspect_all(host, store)? {
         let id = found.id.clone();

@@ -301,6 +301,19 @@ fn one_container_that_cannot_be_swept_does_not_keep_the_others() {
 }
 
 #[test]
+fn trash_that_cannot_be_removed_does_not_keep_the_rest() {
+    let bench = Bench::fake();
+    // Nobody can look into a folder that is a file.
+    let trash = bench.path("state").join("trash");
+    fs::remove_dir(&trash).unwrap();
+    fs::write(&trash, "").unwrap();
+    bench.faker().leave_account("gone");
+    let swept = sweep(&bench);
+    assert!(swept.failed[0].contains("records"), "{swept:?}");
+    assert_eq!(swept.removed, ["the account of gone"]);
+}
+
+#[test]
 fn all_containers_are_listed_in_order() {
     let bench = Bench::fake();
     let keeper = dead(&bench);

@@ -10,7 +10,10 @@
 use std::collections::BTreeMap;
 
 use hosttask_node_runtime::id::Id;
-use hosttask_node_runtime::state::{Added, Effect, EventKind, Request, Signal, Stage, State};
+use hosttask_node_runtime::record::Exit;
+use hosttask_node_runtime::state::{
+    Added, Effect, EventKind, MOST_ADDED, Refused, Request, Signal, Stage, State,
+};
 use hosttask_node_runtime::sys::ProcessId;
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -301,6 +304,34 @@ fn a_container_whose_program_could_not_be_started_can_be_started_again() {
     assert!(life.apply(Request::NotSpawned));
     assert_eq!(life.state, State::created());
     assert!(life.apply(Request::Start));
+}
+
+#[test]
+fn the_one_that_ended_first_is_forgotten_when_there_are_too_many() {
+    let mut life = Life::new();
+    life.apply(Request::Start);
+    life.apply(Request::Spawned(process(1)));
+    let id = |number: usize| Id::parse(&format!("probe-{number}")).unwrap();
+    for number in 0..MOST_ADDED {
+        life.state.added.insert(id(number), Added::Starting);
+    }
+    let now = Timestamp::UNIX_EPOCH;
+    let add = Request::Add(id(MOST_ADDED));
+    let refused = life.state.apply(add.clone(), now).unwrap_err();
+    assert_eq!(refused, Refused::TooManyAdded);
+    for (number, second) in [(5, 20), (7, 10), (9, 30)] {
+        let exit = Exit {
+            code: 0,
+            at: Timestamp::from_second(second).unwrap(),
+            memory_limit: false,
+        };
+        life.state.added.insert(id(number), Added::Stopped(exit));
+    }
+    let (next, _) = life.state.apply(add, now).unwrap();
+    assert_eq!(next.added.len(), MOST_ADDED);
+    let gone = (0..MOST_ADDED).find(|it| !next.added.contains_key(&id(*it)));
+    assert_eq!(gone, Some(7));
+    assert_eq!(next.added[&id(MOST_ADDED)], Added::Created);
 }
 
 #[test]

@@ -101,7 +101,10 @@ pub(super) fn add(
     let prepared = Prepared::new(&inner.host, stdio, process.console.is_some())?;
     let mut life = inner.lock();
     inner.apply_to(&mut life, Request::Add(id.clone()))?;
-    life.added.insert(id, Entry::new(process, prepared, now));
+    let Life { state, added, .. } = &mut *life;
+    // Where there are many, the state forgot one for it.
+    added.retain(|other, _| state.added.contains_key(other));
+    added.insert(id, Entry::new(process, prepared, now));
     Ok(())
 }
 

@@ -16,10 +16,22 @@ impl State {
             return Err(Refused::AddedExists(id));
         }
         if self.added.len() >= MOST_ADDED {
-            return Err(Refused::TooManyAdded);
+            self.forget_oldest()?;
         }
         self.added.insert(id.clone(), Added::Created);
         Ok(vec![Effect::Tell(EventKind::ExecAdded { exec: id })])
+    }
+
+    /// Clients that went away delete nothing, so what they left must not keep others out for ever.
+    fn forget_oldest(&mut self) -> Result<(), Refused> {
+        let ended = self.added.iter().filter_map(|(id, added)| match added {
+            Added::Stopped(exit) => Some((exit.at, id)),
+            Added::Created | Added::Starting | Added::Running { .. } => None,
+        });
+        let (_, oldest) = ended.min().ok_or(Refused::TooManyAdded)?;
+        let oldest = oldest.clone();
+        self.added.remove(&oldest);
+        Ok(())
     }
 
     pub(super) fn start_added(&mut self, id: &Id) -> Answer {

@@ -44,7 +44,7 @@ pub use signal::{Signal, UnknownSignal};
 /// The exit code of what was ended by us: that of a program that was killed, as container tools have it (128 + 9).
 pub const KILLED: u32 = 137;
 
-/// The most added processes of a container that are not deleted.
+/// The most added processes of a container. For one more, the one that ended first is forgotten: its exit was told.
 pub const MOST_ADDED: usize = 4096;
 
 /// A container and the processes that were added to it.
@@ -292,7 +292,7 @@ pub enum Refused {
     #[error("the process \"{0}\" runs; kill it first")]
     AddedStillRuns(Id),
     /// There are too many.
-    #[error("{MOST_ADDED} added processes are not deleted; delete those that ended")]
+    #[error("{MOST_ADDED} processes were added and none of them ended; kill some first")]
     TooManyAdded,
     /// A report about something that this state cannot have.
     #[error("the host reported something that cannot be: {0}")]

@@ -356,11 +356,18 @@ fn features_are_what_was_tried_out() {
 }
 
 #[test]
-fn a_protected_folder_lets_in_administrators_and_the_system_alone() {
+fn a_protected_folder_lets_in_administrators_and_the_system_alone_and_a_root_in_it_every_user() {
     let host = sys::native().unwrap();
     let folder = tempfile::tempdir().unwrap();
     host.storage().protect(folder.path()).unwrap();
     std::fs::write(folder.path().join("record"), "x").unwrap();
+    let roots = [("readable", false), ("writable", true)].map(|(name, writable)| {
+        let root = folder.path().join(name);
+        std::fs::create_dir(&root).unwrap();
+        host.storage().share(&root, writable).unwrap();
+        root
+    });
+    host.storage().protect(folder.path()).unwrap();
     let access = sys::access_of(folder.path()).unwrap();
     if host.features().system.starts_with("wine") {
         eprintln!(
@@ -368,7 +375,12 @@ fn a_protected_folder_lets_in_administrators_and_the_system_alone() {
         );
         return;
     }
-    assert_eq!(access, "D:PAI(A;OICI;FA;;;BA)(A;OICI;FA;;;SY)");
+    let ours = "D:PAI(A;OICI;FA;;;BA)(A;OICI;FA;;;SY)";
+    assert_eq!(access, ours);
+    for (root, rights) in roots.iter().zip(["0x1200a9", "0x1301bf"]) {
+        let access = sys::access_of(root).unwrap();
+        assert_eq!(access, format!("{ours}(A;OICI;{rights};;;AU)"));
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::storage::error::{Error, Tried};
 use crate::storage::host::{Host, failed, make_folder, text};
 use crate::storage::path::{is_separator, parts};
-use crate::storage::unpack::{Bounds, content, unpack_within};
+use crate::storage::unpack::{Bounds, content, fill};
 use crate::storage::{Undo, sweep};
 use crate::sys::{Attachment, Entry, Means};
 
@@ -29,12 +29,13 @@ pub(crate) fn make(host: &mut Host<'_>) -> Result<PathBuf, Error> {
         return Err(Error::Taken { path: root });
     }
     host.note(Undo::RemoveTree { path: text(&root)? })?;
-    if layers.is_empty() {
-        fs::create_dir(&root).map_err(failed("make the folder", &root))?;
-    } else {
-        let share = request.root.read_only;
-        unpack_within(&layers, &root, Bounds::default(), share, &mut |_| {})?;
-    }
+    fs::create_dir(&root).map_err(failed("make the folder", &root))?;
+    // While it is empty: a file that is a second name of a layer's file keeps the rights that it has there.
+    let read_only = request.root.read_only;
+    host.storage
+        .share(&root, !read_only)
+        .map_err(failed("share the folder", &root))?;
+    fill(&layers, &root, Bounds::default(), read_only, &mut |_| {})?;
     Ok(root)
 }
 

@@ -112,6 +112,17 @@ pub fn unpack_within(
         }
         made => made.map_err(failed("make the folder", destination))?,
     }
+    fill(layers, destination, bounds, share, progress)
+}
+
+/// As [`unpack_within`], into an empty folder that exists.
+pub(crate) fn fill(
+    layers: &[PathBuf],
+    destination: &Path,
+    bounds: Bounds,
+    share: bool,
+    progress: &mut dyn FnMut(&Progress),
+) -> Result<Summary, Error> {
     let mut tree = Tree::new(destination, layers.len(), &bounds, progress);
     let mut all = || {
         for layer in layers {

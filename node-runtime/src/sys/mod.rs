@@ -205,8 +205,14 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// What an entry is, without following it; none where nothing is.
     fn entry(&self, path: &Path) -> io::Result<Option<Entry>>;
 
-    /// Allows only administrators and the system to reach a folder and all in it.
+    /// Allows only administrators and the system to reach a folder and all in it. One that is protected is left as it is.
+    ///
+    /// `PermissionDenied` names the folder and its owner where that is somebody else, who could undo it at any time.
     fn protect(&self, folder: &Path) -> io::Result<()>;
+
+    /// Lets every user of the host read and run what will be in an empty folder, and change it where it is `writable`, even
+    /// below a folder that is protected: programs of containers run as users of their own.
+    fn share(&self, folder: &Path, writable: bool) -> io::Result<()>;
 }
 
 /// What is to appear where.

@@ -174,4 +174,12 @@ pub(crate) fn a_protected_folder_is_still_ours(bench: &Bench) {
     fs::write(source.join("new"), "x").unwrap();
     assert_eq!(fs::read_to_string(source.join("file")).unwrap(), "content");
     assert!(bench.host.storage().protect(&source.join("none")).is_err());
+    let shared = source.join("shared");
+    fs::create_dir(&shared).unwrap();
+    bench.host.storage().share(&shared, false).unwrap();
+    fs::write(shared.join("new"), "x").unwrap();
+    bench.host.storage().protect(&source).unwrap();
+    assert_eq!(fs::read_to_string(shared.join("new")).unwrap(), "x");
+    let none = source.join("none");
+    assert!(bench.host.storage().share(&none, true).is_err());
 }

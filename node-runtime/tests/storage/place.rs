@@ -45,6 +45,34 @@ fn a_root_appears_under_its_name_and_its_mounts_below_it() {
 }
 
 #[test]
+fn users_of_their_own_may_read_a_root_that_is_made_and_write_it_unless_it_is_read_only() {
+    for (layers, read_only) in [
+        (&[][..], false),
+        (&["lower", "upper"], false),
+        (&["lower", "upper"], true),
+    ] {
+        let mut ground = Ground::new().layers(layers);
+        ground.read_only = read_only;
+        let host = FakeHost::new();
+        // A root that is read-only has no means here, and is made all the same.
+        assert_eq!(
+            ground.try_place(host.storage(), &mut |_| Ok(())).is_err(),
+            read_only
+        );
+        let root = ground.at("scratch").join("root");
+        assert_eq!(host.shared(), [(root, !read_only)]);
+    }
+    let ground = Ground::new().layers(&["rootfs"]);
+    let host = FakeHost::new();
+    let _placed = ground.try_place(host.storage(), &mut |_| Ok(()));
+    assert_eq!(
+        host.shared(),
+        [],
+        "a folder of somebody else stays as it is"
+    );
+}
+
+#[test]
 fn layers_are_put_together_in_the_scratch_and_stay_as_they_are() {
     let ground = Ground::new().layers(&["lower", "upper"]);
     let before = ground.everything();

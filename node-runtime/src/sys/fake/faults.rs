@@ -50,6 +50,8 @@ pub enum Operation {
     Detach,
     /// [`crate::sys::Storage::protect`].
     Protect,
+    /// [`crate::sys::Storage::share`].
+    Share,
 }
 
 /// The faults to come, and the calls so far.

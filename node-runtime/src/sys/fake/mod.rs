@@ -151,6 +151,11 @@ impl FakeHost {
         self.shared.lock().protected.clone()
     }
 
+    /// The folders that were shared, and whether they may be written.
+    pub fn shared(&self) -> Vec<(std::path::PathBuf, bool)> {
+        self.shared.lock().shared.clone()
+    }
+
     /// The temporary accounts that exist, by the owner they were made for.
     pub fn accounts(&self) -> Vec<String> {
         self.shared.lock().accounts.keys().cloned().collect()

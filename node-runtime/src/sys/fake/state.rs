@@ -79,6 +79,7 @@ pub(super) struct State {
     pub(super) accounts: BTreeMap<String, u32>,
     pub(super) attached: BTreeMap<PathBuf, (Means, PathBuf)>,
     pub(super) protected: Vec<PathBuf>,
+    pub(super) shared: Vec<(PathBuf, bool)>,
 }
 
 impl Default for State {
@@ -95,6 +96,7 @@ impl Default for State {
             accounts: BTreeMap::new(),
             attached: BTreeMap::new(),
             protected: Vec::new(),
+            shared: Vec::new(),
         }
     }
 }

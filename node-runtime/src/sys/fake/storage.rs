@@ -96,6 +96,16 @@ impl Storage for FakeStorage {
         state.protected.push(folder.to_owned());
         Ok(())
     }
+
+    fn share(&self, folder: &Path, writable: bool) -> io::Result<()> {
+        let mut state = self.shared.lock();
+        state.faults.check(Operation::Share)?;
+        if self.is_real && entry(folder)? != Some(Entry::Folder) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        state.shared.push((folder.to_owned(), writable));
+        Ok(())
+    }
 }
 
 /// One path for one place: a held folder is reached by another path each time.

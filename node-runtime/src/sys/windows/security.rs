@@ -25,7 +25,13 @@ pub(super) const ADMINISTRATORS: &str = "D:P(A;;GA;;;BA)(A;;GA;;;SY)";
 /// The same for a folder and all that will be in it.
 pub(super) const ADMINISTRATORS_BELOW: &str = "D:P(A;OICI;FA;;;BA)(A;OICI;FA;;;SY)";
 
-/// The same and the owner (`S-1-3-4`), for what never leaves this process.
+/// The same for a folder from which everybody who is logged on may read and run programs.
+pub(super) const READABLE_BELOW: &str = "D:P(A;OICI;FA;;;BA)(A;OICI;FA;;;SY)(A;OICI;0x1200a9;;;AU)";
+
+/// The same for one that they may change too.
+pub(super) const WRITABLE_BELOW: &str = "D:P(A;OICI;FA;;;BA)(A;OICI;FA;;;SY)(A;OICI;0x1301bf;;;AU)";
+
+/// As [`ADMINISTRATORS`], and the owner (`S-1-3-4`), for what never leaves this process.
 pub(super) const OWNER: &str = "D:P(A;;GA;;;BA)(A;;GA;;;SY)(A;;GA;;;S-1-3-4)";
 
 /// A security descriptor.
@@ -50,6 +56,14 @@ impl Descriptor {
         Ok(Self(descriptor))
     }
 
+    /// From a call that allocated it.
+    ///
+    /// # Safety
+    /// It is a security descriptor that is to be freed by `LocalFree`, and nobody else has it.
+    pub(super) unsafe fn own(descriptor: *mut c_void) -> Self {
+        Self(descriptor)
+    }
+
     /// For calls that make something. It points to this descriptor, which has to live until the call is over.
     pub(super) fn attributes(&self) -> SECURITY_ATTRIBUTES {
         SECURITY_ATTRIBUTES {
@@ -67,7 +81,7 @@ impl Descriptor {
 
 impl Drop for Descriptor {
     fn drop(&mut self) {
-        // SAFETY: the pointer came from the call in `parse`, which says to free it so, and only this value has it.
+        // SAFETY: the pointer came from a call that says to free it so, and only this value has it.
         unsafe { LocalFree(self.0) };
     }
 }
@@ -132,7 +146,13 @@ mod tests {
 
     #[test]
     fn what_we_say_is_what_windows_reads() {
-        for text in [ADMINISTRATORS, ADMINISTRATORS_BELOW, OWNER] {
+        for text in [
+            ADMINISTRATORS,
+            ADMINISTRATORS_BELOW,
+            READABLE_BELOW,
+            WRITABLE_BELOW,
+            OWNER,
+        ] {
             let descriptor = Descriptor::parse(text).unwrap();
             // SAFETY: it is one while it is borrowed.
             let read = unsafe { text_of(descriptor.as_ptr()) }.unwrap();

@@ -72,6 +72,10 @@ impl Storage for WindowsStorage {
     fn protect(&self, folder: &Path) -> io::Result<()> {
         folder::protect(folder)
     }
+
+    fn share(&self, folder: &Path, writable: bool) -> io::Result<()> {
+        folder::share(folder, writable)
+    }
 }
 
 /// Looks whether a link is there now: Wine says so and makes none.

@@ -13,11 +13,11 @@ use std::sync::Arc;
 
 use windows_sys::Win32::Foundation::LUID;
 use windows_sys::Win32::Security::{
-    AdjustTokenPrivileges, DuplicateTokenEx, GetTokenInformation, LUID_AND_ATTRIBUTES,
+    AdjustTokenPrivileges, DuplicateTokenEx, EqualSid, GetTokenInformation, LUID_AND_ATTRIBUTES,
     LookupAccountSidW, LookupPrivilegeValueW, PSID, SE_PRIVILEGE_REMOVED, SecurityImpersonation,
     TOKEN_ADJUST_DEFAULT, TOKEN_ADJUST_PRIVILEGES, TOKEN_ADJUST_SESSIONID, TOKEN_ASSIGN_PRIMARY,
-    TOKEN_DUPLICATE, TOKEN_PRIVILEGES, TOKEN_QUERY, TOKEN_USER, TokenPrimary, TokenPrivileges,
-    TokenUser,
+    TOKEN_DUPLICATE, TOKEN_OWNER, TOKEN_PRIVILEGES, TOKEN_QUERY, TOKEN_USER, TokenOwner,
+    TokenPrimary, TokenPrivileges, TokenUser,
 };
 use windows_sys::Win32::System::Threading::{GetCurrentProcess, OpenProcessToken};
 
@@ -176,6 +176,32 @@ fn luid(privilege: &str) -> io::Result<LUID> {
     })
 }
 
+/// Whether what we make belongs to this security identifier.
+///
+/// # Safety
+/// `sid` points to one.
+pub(super) unsafe fn owns_what_we_make(sid: PSID) -> io::Result<bool> {
+    let token = own_token()?;
+    let mut buffer = [0_u64; 64];
+    let mut length = 0;
+    let room = u32::try_from(size_of_val(&buffer)).map_err(io::Error::other)?;
+    // SAFETY: the token is open; the buffer has as many bytes as are named and is aligned for pointers.
+    let result = unsafe {
+        GetTokenInformation(
+            token.as_raw_handle(),
+            TokenOwner,
+            buffer.as_mut_ptr().cast(),
+            room,
+            &raw mut length,
+        )
+    };
+    check(result)?;
+    // SAFETY: the call succeeded, so the buffer begins with this struct.
+    let ours = unsafe { buffer.as_ptr().cast::<TOKEN_OWNER>().read() };
+    // SAFETY: the caller promises one; the other lies in `buffer`, which lives until the call is over.
+    Ok(unsafe { EqualSid(sid, ours.Owner) } != 0)
+}
+
 /// The user of a token as the system spells it: `NT AUTHORITY\SYSTEM`.
 fn account(token: &Handle) -> io::Result<String> {
     let mut buffer = [0_u64; 64];
@@ -202,7 +228,7 @@ fn account(token: &Handle) -> io::Result<String> {
 ///
 /// # Safety
 /// `sid` points to one.
-unsafe fn account_of(sid: PSID) -> io::Result<String> {
+pub(super) unsafe fn account_of(sid: PSID) -> io::Result<String> {
     let (mut name, mut domain) = ([0_u16; 512], [0_u16; 512]);
     let (mut name_room, mut domain_room) = (512, 512);
     let mut kind = 0;

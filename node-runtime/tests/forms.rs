@@ -49,15 +49,17 @@ impl Form {
     /// The config that containerd makes of it: the command and the arguments are one list.
     fn config(&self, root: &str) -> Value {
         let args: Vec<&String> = self.command.iter().chain(&self.args).collect();
-        let mut config = bench::config(&[]);
-        config["process"] = json!({
-            "args": args,
-            "cwd": self.working_dir,
-            "user": { "username": "NT AUTHORITY\\Local Service" },
-        });
-        config["annotations"] = json!({ "microsoft.com/hostprocess-container": "true" });
-        config["root"] = json!({ "path": root });
-        config
+        json!({
+            "ociVersion": "1.2.0",
+            "process": {
+                "args": args,
+                "cwd": self.working_dir,
+                "user": { "username": "NT AUTHORITY\\Local Service" },
+            },
+            "root": { "path": root },
+            "annotations": { "microsoft.com/hostprocess-container": "true" },
+            "windows": {},
+        })
     }
 
     /// The form in a line.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::cut::Cut;
 use crate::sys::{Connection, Host};
 
-/// How long one attempt to write or to connect takes before a cut is looked for.
+/// How long one attempt to connect takes, and one to write to a reader that was given up.
 const SLICE: Duration = Duration::from_millis(100);
 
 /// The first and the longest pause between two attempts to connect again.
@@ -23,10 +23,12 @@ pub(super) struct Output {
     host: Arc<dyn Host>,
     address: String,
     patience: Option<Duration>,
+    /// Where the reader was before anything was printed.
+    first: Option<Box<dyn Connection>>,
     connection: Option<Box<dyn Connection>>,
     away: Away,
-    /// Since when it takes nothing.
-    stalled: Option<Instant>,
+    /// Whether the reader took nothing for longer than it is waited for.
+    has_stalled: bool,
 }
 
 /// A reader that is not there.
@@ -42,16 +44,16 @@ impl Output {
         host: Arc<dyn Host>,
         address: String,
         patience: Option<Duration>,
-        connection: Option<Box<dyn Connection>>,
+        first: Option<Box<dyn Connection>>,
     ) -> Self {
-        let connection = connection.and_then(in_slices);
         Self {
             host,
             address,
             patience,
-            connection,
+            first,
+            connection: None,
             away: Away::none(),
-            stalled: None,
+            has_stalled: false,
         }
     }
 
@@ -67,16 +69,15 @@ impl Output {
                 }
                 continue;
             };
+            // What is left of a write that was cut short is never sent again: nobody knows how much of it arrived.
             match connection.write(bytes) {
                 Ok(count) if count > 0 => {
                     bytes = bytes.get(count..).unwrap_or_default();
-                    self.stalled = None;
+                    self.set_stalled(false);
                 }
                 Err(error) if is_pause(&error) => {
-                    let since = *self.stalled.get_or_insert_with(Instant::now);
-                    if self.patience.is_some_and(|it| since.elapsed() >= it) {
-                        return bytes.len();
-                    }
+                    self.set_stalled(true);
+                    return bytes.len();
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Ok(_) | Err(_) => self.connection = None,
@@ -85,8 +86,32 @@ impl Output {
         0
     }
 
+    /// A reader that stalled is not waited for again for its whole time, until it goes on.
+    fn set_stalled(&mut self, has_stalled: bool) {
+        let Some(patience) = self.patience.filter(|_| self.has_stalled != has_stalled) else {
+            return;
+        };
+        self.has_stalled = has_stalled;
+        let timeout = if has_stalled {
+            patience.min(SLICE)
+        } else {
+            patience
+        };
+        let set = self
+            .connection
+            .as_mut()
+            .map(|it| it.set_timeout(Some(timeout)));
+        if !matches!(set, Some(Ok(()))) {
+            self.connection = None;
+        }
+    }
+
     /// Looks for the reader again; false where what is to be sent has to be given up.
     fn connect(&mut self, cut: &Cut) -> bool {
+        if let Some(first) = self.first.take() {
+            self.hold(first, cut);
+            return true;
+        }
         let now = Instant::now();
         let since = *self.away.since.get_or_insert(now);
         let has_given_up = now.duration_since(since) >= self.patience.unwrap_or(RETURN);
@@ -97,8 +122,9 @@ impl Output {
         if cut.wait(left) {
             return false;
         }
-        let connection = self.host.connect(&self.address, SLICE);
-        self.connection = connection.ok().and_then(in_slices);
+        if let Ok(connection) = self.host.connect(&self.address, SLICE) {
+            self.hold(connection, cut);
+        }
         if self.connection.is_some() {
             self.away = Away::none();
             return true;
@@ -106,6 +132,15 @@ impl Output {
         self.away.next = Instant::now() + self.away.pause;
         self.away.pause = (self.away.pause * 2).min(LONGEST_PAUSE);
         !has_given_up
+    }
+
+    /// Uses a connection, unless it is broken. Only the cut ends a write to a reader that may hold the process up.
+    fn hold(&mut self, mut connection: Box<dyn Connection>, cut: &Cut) {
+        self.has_stalled = false;
+        if connection.set_timeout(self.patience).is_ok() {
+            cut.then(connection.canceller());
+            self.connection = Some(connection);
+        }
     }
 }
 
@@ -117,12 +152,6 @@ impl Away {
             pause: FIRST_PAUSE,
         }
     }
-}
-
-/// Lets each operation take one slice; none where the connection is broken.
-fn in_slices(mut connection: Box<dyn Connection>) -> Option<Box<dyn Connection>> {
-    let set = connection.set_timeout(Some(SLICE));
-    set.is_ok().then_some(connection)
 }
 
 pub(super) fn is_pause(error: &io::Error) -> bool {

@@ -24,16 +24,15 @@ const INPUT_SLICE: Duration = Duration::from_millis(500);
 /// How much is passed on at once.
 const BUFFER: usize = 32 * 1024;
 
-/// How long threads that were cut have to end. They need a slice; no more is waited for.
+/// How long threads that were cut have to end. They need a moment; no more is waited for.
 const CUT: Duration = Duration::from_secs(2);
 
 /// The threads of one process.
 #[derive(Debug)]
 pub(super) struct Relays {
-    cut: Arc<Cut>,
-    cancellers: Vec<pipe::Canceller>,
+    ends: Vec<End>,
     outputs: Arc<Count>,
-    input: Option<InputEnd>,
+    input: Option<End>,
     facts: Arc<Facts>,
 }
 
@@ -44,18 +43,24 @@ pub(super) struct Facts {
     was_cut: AtomicBool,
 }
 
-/// Ends the input.
-#[derive(Debug, Clone)]
-struct InputEnd {
+/// Ends one stream.
+#[derive(Debug)]
+struct End {
     cut: Arc<Cut>,
     canceller: pipe::Canceller,
+}
+
+impl End {
+    fn cut(&self) {
+        self.cut.set();
+        self.canceller.cancel();
+    }
 }
 
 impl Relays {
     pub(super) fn new() -> Self {
         Self {
-            cut: Arc::default(),
-            cancellers: Vec::new(),
+            ends: Vec::new(),
             outputs: Arc::default(),
             input: None,
             facts: Arc::default(),
@@ -72,8 +77,12 @@ impl Relays {
         reader: pipe::Reader,
         mut output: Output,
     ) -> Result<(), Error> {
-        self.cancellers.push(reader.canceller());
-        let (cut, facts) = (Arc::clone(&self.cut), Arc::clone(&self.facts));
+        let end = End {
+            cut: Arc::default(),
+            canceller: reader.canceller(),
+        };
+        let (cut, facts) = (Arc::clone(&end.cut), Arc::clone(&self.facts));
+        self.ends.push(end);
         let running = Running::new(&self.outputs);
         spawn(stream, move || {
             pass_on(reader, &mut output, &cut, &facts);
@@ -83,7 +92,7 @@ impl Relays {
     }
 
     pub(super) fn input(&mut self, writer: pipe::Writer, input: Input) -> Result<(), Error> {
-        let end = InputEnd {
+        let end = End {
             cut: Arc::default(),
             canceller: writer.canceller(),
         };
@@ -95,8 +104,7 @@ impl Relays {
     /// Ends what the process reads.
     pub(super) fn close_input(&self) {
         if let Some(input) = &self.input {
-            input.cut.set();
-            input.canceller.cancel();
+            input.cut();
         }
     }
 
@@ -112,9 +120,8 @@ impl Relays {
     }
 
     fn cut(&self) {
-        self.cut.set();
-        for canceller in &self.cancellers {
-            canceller.cancel();
+        for end in &self.ends {
+            end.cut();
         }
     }
 }

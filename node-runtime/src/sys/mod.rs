@@ -187,7 +187,13 @@ pub trait Listener: fmt::Debug + Send {
 pub trait Connection: io::Read + io::Write + fmt::Debug + Send {
     /// How long a read or a write may take; `TimedOut` after that. None waits for ever.
     fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()>;
+
+    /// Makes a write fail from another thread, the one under way and those to come. How much of it arrived is not known.
+    fn canceller(&self) -> Cancel;
 }
+
+/// Ends what another thread waits for. A second time changes nothing.
+pub type Cancel = Box<dyn Fn() + Send + Sync>;
 
 /// Ways to make a folder appear at another place.
 pub trait Storage: fmt::Debug + Send + Sync {

@@ -81,6 +81,30 @@ pub(crate) fn a_read_ends_with_its_time(bench: &Bench) {
     assert_eq!(&buffer, b"late");
 }
 
+pub(crate) fn a_write_can_be_cut_from_another_thread(bench: &Bench) {
+    let at = address(bench);
+    let mut listener = bench.host.listen(&at).unwrap();
+    let [mut client, _server] = pair(bench, listener.as_mut(), &at);
+    client.set_timeout(None).unwrap();
+    let cancel = client.canceller();
+    std::thread::scope(|scope| {
+        // Nobody reads, so it ends by the cut alone.
+        let writer = scope.spawn(move || {
+            let written = client.write_all(&vec![b'x'; 16 << 20]);
+            (kind(written), kind(client.write(b"more")))
+        });
+        std::thread::park_timeout(SHORT);
+        assert!(!writer.is_finished());
+        cancel();
+        cancel();
+        let (first, later) = writer.join().unwrap();
+        for kind in [first, later] {
+            let cut = [ErrorKind::BrokenPipe, ErrorKind::ConnectionAborted];
+            assert!(cut.contains(&kind), "{kind}");
+        }
+    });
+}
+
 pub(crate) fn a_second_server_is_refused(bench: &Bench) {
     let at = address(bench);
     let listener = bench.host.listen(&at).unwrap();

@@ -125,6 +125,7 @@ suite! {
         what_is_sent_arrives_both_ways
         a_connection_ends_when_the_other_side_closes_it
         a_read_ends_with_its_time
+        a_write_can_be_cut_from_another_thread
         a_second_server_is_refused
         nobody_serves_what_was_never_served_or_is_closed
         waiting_for_a_client_ends_with_its_time

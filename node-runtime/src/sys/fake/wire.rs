@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::faults::Operation;
 use super::state::Shared;
-use crate::sys::{Connection, Listener};
+use crate::sys::{Cancel, Connection, Listener};
 
 /// How many bytes may be on their way.
 const CAPACITY: usize = 64 * 1024;
@@ -122,6 +122,11 @@ impl Connection for FakeConnection {
         self.timeout = timeout;
         Ok(())
     }
+
+    fn canceller(&self) -> Cancel {
+        let (shared, flow) = (Arc::clone(&self.shared), Arc::clone(&self.outgoing));
+        Box::new(move || close(&shared, &[&flow]))
+    }
 }
 
 impl Read for FakeConnection {
@@ -165,12 +170,16 @@ impl Write for FakeConnection {
 
 impl Drop for FakeConnection {
     fn drop(&mut self) {
-        // Under the lock of the host, or a reader could miss the news between looking and waiting.
-        let state = self.shared.lock();
-        for flow in [&self.incoming, &self.outgoing] {
-            with(flow, |flow| flow.is_closed = true);
-        }
-        drop(state);
-        self.shared.changed.notify_all();
+        close(&self.shared, &[&self.incoming, &self.outgoing]);
     }
+}
+
+/// Under the lock of the host, or a reader could miss the news between looking and waiting.
+fn close(shared: &Shared, flows: &[&SharedFlow]) {
+    let state = shared.lock();
+    for flow in flows {
+        with(flow, |flow| flow.is_closed = true);
+    }
+    drop(state);
+    shared.changed.notify_all();
 }

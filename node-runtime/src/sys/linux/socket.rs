@@ -2,16 +2,18 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
+use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::retry_on_intr;
 
-use crate::sys::{Connection, Listener};
+use crate::sys::{Cancel, Connection, Listener};
 
 /// Serves a socket, whose lock it holds.
 #[derive(Debug)]
@@ -76,7 +78,7 @@ pub(super) fn is_ready(descriptor: impl AsFd, timeout: Duration) -> io::Result<b
 pub(super) fn connect(address: &str) -> io::Result<Box<dyn Connection>> {
     let Short(short, _folder) = Short::new(Path::new(address))?;
     match UnixStream::connect(short) {
-        Ok(stream) => Ok(Box::new(LinuxConnection(stream))),
+        Ok(stream) => Ok(Box::new(LinuxConnection(Arc::new(stream)))),
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             Err(io::ErrorKind::NotFound.into())
         }
@@ -90,7 +92,7 @@ impl Listener for LinuxListener {
             return Ok(None);
         }
         let (stream, _) = self.listener.accept()?;
-        Ok(Some(Box::new(LinuxConnection(stream))))
+        Ok(Some(Box::new(LinuxConnection(Arc::new(stream)))))
     }
 }
 
@@ -103,7 +105,7 @@ impl Drop for LinuxListener {
 
 /// A connection.
 #[derive(Debug)]
-struct LinuxConnection(UnixStream);
+struct LinuxConnection(Arc<UnixStream>);
 
 /// Does it again when this process was only stopped meanwhile, and calls what took too long by its name.
 fn retry(mut operation: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
@@ -124,17 +126,28 @@ impl Connection for LinuxConnection {
         self.0.set_read_timeout(timeout)?;
         self.0.set_write_timeout(timeout)
     }
+
+    fn canceller(&self) -> Cancel {
+        // It does not hold the connection open.
+        let stream = Arc::downgrade(&self.0);
+        Box::new(move || {
+            if let Some(stream) = stream.upgrade() {
+                // It fails only where the other side is gone, and then nothing waits for it.
+                let _ = stream.shutdown(Shutdown::Write);
+            }
+        })
+    }
 }
 
 impl Read for LinuxConnection {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        retry(|| self.0.read(buffer))
+        retry(|| (&*self.0).read(buffer))
     }
 }
 
 impl Write for LinuxConnection {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        retry(|| self.0.write(bytes))
+        retry(|| (&*self.0).write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -13,7 +13,7 @@ use super::named_pipe::{Direction, Instance, open, serve, wait_for_free};
 use super::overlapped::Channel;
 use super::process::is;
 use super::security::{ADMINISTRATORS, Descriptor};
-use crate::sys::{Connection, Listener};
+use crate::sys::{Cancel, Connection, Listener};
 
 /// A server. One end always waits for a client, so that nobody else can take the name.
 #[derive(Debug)]
@@ -146,5 +146,10 @@ impl Connection for PipeConnection {
     fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         self.timeout = timeout;
         Ok(())
+    }
+
+    fn canceller(&self) -> Cancel {
+        let cancelled = self.channel.cancelled();
+        Box::new(move || cancelled.set())
     }
 }

@@ -46,6 +46,11 @@ pub enum Error {
     /// A pseudo console has one stream for all that is printed.
     #[error("stderr leads somewhere, but the process has a terminal; leave stderr out")]
     StderrOfTerminal,
+    /// A pseudo console ends with its input, and everything in it.
+    #[error(
+        "the process has a terminal, which would end with its input; type what its program takes for the end, or stop it"
+    )]
+    EndOfTerminal,
     /// The user could not be logged on.
     #[error("failed to log on the user of the process")]
     LogOn {
@@ -150,7 +155,9 @@ impl Error {
             Self::Resolve(error) => resolve_kind(error),
             Self::Spawn { source, .. } => spawn_kind(source),
             Self::StderrOfTerminal | Self::AllOfOne(_) => Kind::InvalidArgument,
-            Self::CannotAsk { .. } | Self::MightRun { .. } => Kind::FailedPrecondition,
+            Self::EndOfTerminal | Self::CannotAsk { .. } | Self::MightRun { .. } => {
+                Kind::FailedPrecondition
+            }
             Self::CreateJob { source, .. }
             | Self::OpenStream { source, .. }
             | Self::LogOn { source }

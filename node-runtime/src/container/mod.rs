@@ -257,9 +257,11 @@ impl Container {
     }
 
     /// Lets a process read the end of its input.
+    ///
+    /// # Errors
+    /// [`Kind::FailedPrecondition`] where it has a terminal, which would end with its input.
     pub fn close_stdin(&self, exec: Option<&Id>) -> Result<(), Error> {
-        self.inner.running(exec)?.relays.close_input();
-        Ok(())
+        self.inner.running(exec)?.relays.end_input()
     }
 
     /// Removes an added process that ended, or the container: its job, root, mounts, accounts and record.

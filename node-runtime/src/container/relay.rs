@@ -7,6 +7,7 @@
 //!                       └ the process ended: one second to pass on the rest, then cut
 //! ```
 
+use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -33,6 +34,7 @@ pub(super) struct Relays {
     ends: Vec<End>,
     outputs: Arc<Count>,
     input: Option<End>,
+    has_console: bool,
     facts: Arc<Facts>,
 }
 
@@ -58,11 +60,12 @@ impl End {
 }
 
 impl Relays {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(has_console: bool) -> Self {
         Self {
             ends: Vec::new(),
             outputs: Arc::default(),
             input: None,
+            has_console,
             facts: Arc::default(),
         }
     }
@@ -98,11 +101,27 @@ impl Relays {
         };
         let cut = Arc::clone(&end.cut);
         self.input = Some(end);
-        spawn("stdin", move || input.pass_on(writer, &cut))
+        let has_console = self.has_console;
+        spawn("stdin", move || {
+            let writer = input.pass_on(writer, &cut);
+            if has_console {
+                // The end of its input would end the terminal and everything in it.
+                cut.wait(Duration::MAX);
+            }
+            drop(writer);
+        })
     }
 
-    /// Ends what the process reads.
-    pub(super) fn close_input(&self) {
+    /// Ends what the process reads, as somebody asked for.
+    pub(super) fn end_input(&self) -> Result<(), Error> {
+        if self.has_console {
+            return Err(Error::EndOfTerminal);
+        }
+        self.close_input();
+        Ok(())
+    }
+
+    fn close_input(&self) {
         if let Some(input) = &self.input {
             input.cut();
         }
@@ -176,33 +195,43 @@ fn pass_on(mut reader: pipe::Reader, output: &mut Output, cut: &Cut, facts: &Fac
 
 /// Where input comes from.
 #[derive(Debug)]
-pub(super) struct Input {
-    connection: Box<dyn Connection>,
+pub(super) enum Input {
+    /// From nobody.
+    Nothing,
+    /// From a file.
+    File(File),
+    /// From a client.
+    Connection(Box<dyn Connection>),
 }
 
 impl Input {
-    pub(super) fn new(connection: Box<dyn Connection>) -> Self {
-        Self { connection }
-    }
-
-    /// Passes on what is sent until the sender closes, the process reads no more, or it is cut. Then the process reads its end.
-    fn pass_on(mut self, mut writer: pipe::Writer, cut: &Cut) {
+    /// Passes on what is sent until the sender closes, the process reads no more, or it is cut. The process reads its end when
+    /// the writer, which is given back, is dropped.
+    fn pass_on(self, mut writer: pipe::Writer, cut: &Cut) -> pipe::Writer {
+        let mut source: Box<dyn Read> = match self {
+            Self::Nothing => return writer,
+            Self::File(file) => Box::new(file),
+            Self::Connection(mut connection) => {
+                if connection.set_timeout(Some(INPUT_SLICE)).is_err() {
+                    return writer;
+                }
+                Box::new(connection)
+            }
+        };
         let mut buffer = vec![0; BUFFER];
-        if self.connection.set_timeout(Some(INPUT_SLICE)).is_err() {
-            return;
-        }
         while !cut.is_set() {
-            match self.connection.read(&mut buffer) {
-                Ok(0) => return,
+            match source.read(&mut buffer) {
+                Ok(0) => break,
                 Ok(count) => {
                     let bytes = buffer.get(..count).unwrap_or_default();
                     if writer.write_all(bytes).is_err() {
-                        return;
+                        break;
                     }
                 }
                 Err(error) if is_pause(&error) || error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return,
+                Err(_) => break,
             }
         }
+        writer
     }
 }

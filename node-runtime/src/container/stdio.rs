@@ -68,6 +68,7 @@ pub enum Sink {
 pub(super) struct Prepared {
     host: Arc<dyn Host>,
     stdio: Stdio,
+    has_console: bool,
     stdin: Option<Box<dyn Connection>>,
     stdout: Option<Box<dyn Connection>>,
     stderr: Option<Box<dyn Connection>>,
@@ -77,6 +78,8 @@ pub(super) struct Prepared {
 #[derive(Debug)]
 pub(super) struct Ends {
     stdin: Option<pipe::Writer>,
+    /// What a terminal is typed from.
+    typed: Option<File>,
     stdout: Option<pipe::Reader>,
     stderr: Option<pipe::Reader>,
 }
@@ -104,6 +107,7 @@ impl Prepared {
         };
         Ok(Self {
             host: Arc::clone(host),
+            has_console,
             stdin: connect("stdin", sender)?,
             stdout: connect("stdout", stdio.stdout.address())?,
             stderr: connect("stderr", stdio.stderr.address())?,
@@ -117,20 +121,21 @@ impl Prepared {
         let mut streams = Streams::default();
         let mut ends = Ends {
             stdin: None,
+            typed: None,
             stdout: None,
             stderr: None,
         };
-        match &self.stdio.stdin {
-            Source::Null => streams.stdin = null(rules),
-            Source::File(path) => {
-                let target = path.display().to_string();
-                streams.stdin = Some(File::open(path).map_err(failed("stdin", &target))?);
-            }
-            Source::Pipe(address) => {
-                let (child, ours) = pipe::input().map_err(failed("stdin", address))?;
-                streams.stdin = Some(child);
-                ends.stdin = Some(ours);
-            }
+        let target = self.stdio.stdin.target();
+        let file = match &self.stdio.stdin {
+            Source::File(path) => Some(File::open(path).map_err(failed("stdin", &target))?),
+            Source::Null | Source::Pipe(_) => None,
+        };
+        // The end of what a terminal reads is the end of the terminal, so its other end is always ours to keep.
+        if self.has_console || matches!(self.stdio.stdin, Source::Pipe(_)) {
+            let (child, ours) = pipe::input().map_err(failed("stdin", &target))?;
+            (streams.stdin, ends.stdin, ends.typed) = (Some(child), Some(ours), file);
+        } else {
+            streams.stdin = file.or_else(|| null(rules));
         }
         (streams.stdout, ends.stdout) = self.stdio.stdout.open("stdout", rules)?;
         (streams.stderr, ends.stderr) = self.stdio.stderr.open("stderr", rules)?;
@@ -139,7 +144,7 @@ impl Prepared {
 
     /// Begins to pass on what a process that was started prints and reads.
     pub(super) fn relay(&mut self, ends: Ends) -> Result<Relays, Error> {
-        let mut relays = Relays::new();
+        let mut relays = Relays::new(self.has_console);
         let outputs = [
             (
                 "stdout",
@@ -162,10 +167,26 @@ impl Prepared {
                 relays.output(stream, reader, output)?;
             }
         }
-        if let (Some(writer), Some(connection)) = (ends.stdin, self.stdin.take()) {
-            relays.input(writer, Input::new(connection))?;
+        if let Some(writer) = ends.stdin {
+            let input = match (self.stdin.take(), ends.typed) {
+                (Some(connection), _) => Input::Connection(connection),
+                (None, Some(file)) => Input::File(file),
+                (None, None) => Input::Nothing,
+            };
+            relays.input(writer, input)?;
         }
         Ok(relays)
+    }
+}
+
+impl Source {
+    /// How it is called in an error.
+    fn target(&self) -> String {
+        match self {
+            Self::Null => "the terminal".to_owned(),
+            Self::File(path) => path.display().to_string(),
+            Self::Pipe(address) => address.clone(),
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use hosttask_node_runtime::launch::{Command, Plan, ProcessPlan, RootPlan};
 use hosttask_node_runtime::limits::Limits;
 use hosttask_node_runtime::record::{Exit, Store};
 use hosttask_node_runtime::sys::fake::FakeHost;
-use hosttask_node_runtime::sys::{self, Host, User};
+use hosttask_node_runtime::sys::{self, Features, Host, User};
 use tempfile::TempDir;
 
 /// How long a test waits for what has to happen.
@@ -42,7 +42,12 @@ pub(crate) fn everywhere(test: impl Fn(&Bench)) {
 
 impl Bench {
     pub(crate) fn fake() -> Self {
-        let mut fake = FakeHost::new();
+        Self::faked(|_| ())
+    }
+
+    /// On a fake host with other features.
+    pub(crate) fn faked(change: impl FnOnce(&mut Features)) -> Self {
+        let mut fake = FakeHost::new().with_features(change);
         if !HAS_LINKS {
             fake = fake.with_features(|it| it.means.clear());
         }

@@ -283,6 +283,42 @@ fn a_terminal_has_no_second_stream() {
     bench.is_clean();
 }
 
+/// A host with pseudo consoles, whose programs read to the end of their input.
+fn with_consoles() -> Bench {
+    Bench::faked(|features| features.pseudo_console = true)
+}
+
+#[test]
+fn the_end_of_what_is_typed_is_not_the_end_of_a_terminal() {
+    let bench = with_consoles();
+    fs::write(bench.path("typed"), "typed\n").unwrap();
+    for stdin in [Source::Null, Source::File(bench.path("typed"))] {
+        let mut options = bench.options("web", "echo exit 0");
+        options.plan.process.console = Some(Console {
+            columns: 80,
+            rows: 25,
+        });
+        let printed = bench.path("out");
+        options.stdio.stdin = stdin.clone();
+        options.stdio.stdout = Sink::File(printed.clone());
+        let container = bench.create_with(options).unwrap();
+        container.start().unwrap();
+        if stdin != Source::Null {
+            until("it is printed", || {
+                fs::read_to_string(&printed).unwrap() == "typed\n"
+            });
+        }
+        let error = container.close_stdin(None).unwrap_err();
+        assert_eq!(error.kind(), Kind::FailedPrecondition);
+        let ended = container.wait(None, Duration::from_millis(300)).unwrap();
+        assert_eq!(ended, None, "with {stdin:?}");
+        container.kill(None, Signal::Kill, false).unwrap();
+        assert_eq!(end(&container).code, 137);
+        container.delete(None).unwrap();
+    }
+    bench.is_clean();
+}
+
 #[test]
 fn the_rest_is_passed_on_to_a_slow_reader_after_the_end() {
     everywhere(|bench| {

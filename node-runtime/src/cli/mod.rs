@@ -11,6 +11,7 @@ mod doctor;
 mod error;
 mod events;
 mod features;
+mod findings;
 mod hold;
 mod known;
 mod output;

@@ -181,6 +181,10 @@ impl Actor for Real {
     }
 
     fn handles(&self) -> io::Result<Option<Vec<u32>>> {
+        // Wine shows a folder of Linux, which says nothing about handles of Windows.
+        if std::path::MAIN_SEPARATOR != '/' {
+            return Ok(None);
+        }
         let Ok(entries) = fs::read_dir("/proc/self/fd") else {
             return Ok(None);
         };

@@ -37,6 +37,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long it waits for one of them to be done.
 const BREATH: Duration = Duration::from_millis(1);
 
+/// The most names that are tried for one container in the trash.
+const MOST_TRASH: usize = 10_000;
+
+/// How often a lock that is taken is tried again. A program that is being started holds every lock of ours for a moment.
+const LOCK_TRIES: u32 = 20;
+
 /// A container with its record, or with what is wrong with it.
 pub type Listed = (Id, Result<Record, Error>);
 
@@ -279,10 +285,15 @@ impl Store {
             }
             opened => opened.map_err(failed("open", &path))?,
         };
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(Error::Busy { id: id.clone() }),
-            Err(TryLockError::Error(error)) => return Err(failed("lock", &path)(error)),
+        let mut tries = 1;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if tries < LOCK_TRIES => thread::sleep(BREATH),
+                Err(TryLockError::WouldBlock) => return Err(Error::Busy { id: id.clone() }),
+                Err(TryLockError::Error(error)) => return Err(failed("lock", &path)(error)),
+            }
+            tries += 1;
         }
         let lock = Arc::new(Lock(Mutex::new(Some(file))));
         held.insert(id.clone(), Arc::downgrade(&lock));
@@ -310,11 +321,9 @@ impl Store {
 
     fn free_trash(&self, id: &Id) -> PathBuf {
         let path = |number: usize| self.trash.join(format!("{id}.{number}"));
-        let mut number = 0;
-        while is_there(&path(number)) {
-            number += 1;
-        }
-        path(number)
+        // Where trash cannot be looked into every name seems taken: then the renaming says why.
+        let free = (0..MOST_TRASH).map(path).find(|path| !is_there(path));
+        free.unwrap_or_else(|| path(MOST_TRASH))
     }
 }
 

@@ -173,5 +173,7 @@ pub(crate) fn a_tree_of_programs_that_know_nothing_ends_when_asked(bench: &Bench
         job.interrupt().unwrap();
         job.wait_empty(Duration::from_millis(200)).unwrap()
     });
-    assert_ne!(ended(process.as_ref()), 0);
+    let code = ended(process.as_ref());
+    // What Ctrl+C does where nobody handles it ends a program of Wine with 0.
+    assert!(code != 0 || bench.is_wine(), "{code}");
 }

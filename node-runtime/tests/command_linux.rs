@@ -87,7 +87,7 @@ fn an_interrupted_exec_ends_its_program_and_leaves_the_container() {
 #[test]
 fn nothing_secret_is_on_the_command_line_of_a_keeper() {
     let bench = Bench::new();
-    let mut config = config(&[&PROBE, "hang", "argument-hunter2"]);
+    let mut config = config(&[&PROBE, "print", "argument-hunter2", "hang"]);
     config["process"]["env"] = json!(["PASSWORD=variable-hunter2"]);
     let bundle = bench.bundle_of("bundle", &config);
     bench.done(&["run", "-d", "--bundle", &bundle, &bench.web]);

@@ -151,12 +151,14 @@ fn a_container_that_ended_is_not_started_again_and_not_killed_twice() {
 #[test]
 fn secrets_are_neither_in_the_log_nor_in_what_commands_say() {
     let bench = Bench::new();
-    let mut config = config(&[&PROBE, "hang", "argument-hunter2"]);
+    let mut config = config(&[&PROBE, "print", "argument-hunter2", "hang"]);
     config["process"]["env"] = json!(["PASSWORD=variable-hunter2"]);
     let bundle = bench.bundle_of(&bench.web, &config);
     let log = bench.file("log");
     let logged = ["--log", log.to_str().unwrap()];
     let run = |line: &[&str]| bench.run(&[&logged[..], line].concat());
+    let output = bench.file("output");
+    let output = output.to_str().unwrap();
     let mut said = String::new();
     for line in [
         &["create", "--bundle", &bundle, &bench.web][..],
@@ -175,11 +177,12 @@ fn secrets_are_neither_in_the_log_nor_in_what_commands_say() {
             "exec",
             "--env",
             "TOKEN=exec-hunter2",
+            "--stdout",
+            output,
             &bench.web,
             "--",
             &PROBE,
-            "exit",
-            "0",
+            "print",
             "hunter2",
         ],
         &["list"],
@@ -190,7 +193,7 @@ fn secrets_are_neither_in_the_log_nor_in_what_commands_say() {
         said.push_str(&ended.complained);
     }
     let logged = text(&log);
-    assert!(logged.contains("start: done"), "{logged}");
+    assert!(logged.contains("start exec: done"), "{logged}");
     assert!(!logged.contains("hunter2"), "{logged}");
     assert!(!said.contains("hunter2"), "{said}");
 }

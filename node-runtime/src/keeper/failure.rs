@@ -17,6 +17,9 @@ pub(super) enum Refusal {
     /// A container was created before.
     #[error("the keeper holds its container already")]
     Created,
+    /// Nobody had it create a container for too long.
+    #[error("the keeper waited too long for its container and ends; create it again")]
+    Leaves,
     /// There is no config, or it cannot be read.
     #[error(
         "failed to read {}; a bundle is a folder with a config.json, `hosttask-node spec` prints one", path.display()
@@ -42,7 +45,7 @@ impl Refusal {
     /// Its kind.
     pub(super) fn kind(&self) -> Kind {
         match self {
-            Self::NoContainer | Self::Created => Kind::FailedPrecondition,
+            Self::NoContainer | Self::Created | Self::Leaves => Kind::FailedPrecondition,
             Self::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 Kind::InvalidArgument
             }

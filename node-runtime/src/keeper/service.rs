@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -96,6 +96,9 @@ impl Keeper {
 
     fn create(&self, bundle: PathBuf, stdio: Stdio, keeper: ProcessId) -> Result<(), Refusal> {
         let _one_at_a_time = self.creating.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_over.load(Ordering::Acquire) {
+            return Err(Refusal::Leaves);
+        }
         if self.held.get().is_some() {
             return Err(Refusal::Created);
         }
@@ -103,6 +106,16 @@ impl Keeper {
         // A keeper without a container is of no use: the next attempt has its own.
         let held = held.inspect_err(|_| self.is_over.store(true, Ordering::Release))?;
         self.held.set(held).map_err(|_| Refusal::Created)
+    }
+
+    /// Is over where nobody had a container created for that long. One that is being created may take longer.
+    fn give_up_after(&self, span: Duration) {
+        let creating = self.creating.try_lock();
+        let is_creating = matches!(creating, Err(TryLockError::WouldBlock));
+        if !is_creating && self.held.get().is_none() && self.began.elapsed() >= span {
+            // Still locked: whoever wants to create one from now on is refused.
+            self.is_over.store(true, Ordering::Release);
+        }
     }
 
     fn hold(&self, bundle: PathBuf, stdio: Stdio, keeper: ProcessId) -> Result<Held, Refusal> {
@@ -199,8 +212,8 @@ impl Service for Keeper {
     }
 
     fn is_over(&self) -> bool {
-        let is_unused = self.held.get().is_none() && self.began.elapsed() > UNUSED;
-        self.is_over.load(Ordering::Acquire) || is_unused
+        self.give_up_after(UNUSED);
+        self.is_over.load(Ordering::Acquire)
     }
 }
 
@@ -293,4 +306,48 @@ fn read_config(bundle: &Path) -> Result<Vec<u8>, Refusal> {
         .and_then(|file| file.take(LARGEST_CONFIG).read_to_end(&mut config))
         .map_err(|source| Refusal::Read { path, source })?;
     Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::fake::FakeHost;
+
+    fn keeper(folder: &Path) -> Keeper {
+        let host = FakeHost::new();
+        let store = Arc::new(Store::open(&folder.join("state"), host.storage()).unwrap());
+        let id = Id::parse("web").unwrap();
+        let bundles = folder.join("bundles");
+        Keeper::new(
+            Arc::new(host),
+            store,
+            id,
+            "keeper".to_owned(),
+            bundles,
+            None,
+        )
+    }
+
+    #[test]
+    fn a_keeper_does_not_leave_while_its_container_is_being_created() {
+        let folder = tempfile::tempdir().unwrap();
+        let keeper = keeper(folder.path());
+        let creating = keeper.creating.lock().unwrap();
+        keeper.give_up_after(Duration::ZERO);
+        assert!(!keeper.is_over());
+        drop(creating);
+        keeper.give_up_after(Duration::ZERO);
+        assert!(keeper.is_over());
+    }
+
+    #[test]
+    fn a_keeper_that_leaves_creates_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let keeper = keeper(folder.path());
+        keeper.give_up_after(Duration::ZERO);
+        let own = ProcessId { pid: 1, started: 1 };
+        let nowhere = folder.path().join("bundle");
+        let refused = keeper.create(nowhere, Stdio::default(), own);
+        assert!(matches!(refused, Err(Refusal::Leaves)), "{refused:?}");
+    }
 }

@@ -12,8 +12,12 @@ use crate::id::Id;
 use crate::record::Exit;
 use crate::sys::{Connection, Host};
 
-/// How long a keeper may take to answer, beyond the time that the request itself takes.
+/// How long a keeper may take to answer a question, beyond the time that the question itself takes.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long it may take for a change. It goes on when nobody waits, so whoever gives up early says something wrong: a slow
+/// disk, a tree of thousands of processes and a large root take minutes. A keeper that ends is noticed at once.
+const PATIENCE_FOR_CHANGES: Duration = Duration::from_mins(10);
 
 /// Why a keeper did not do what it was asked.
 #[derive(Debug, Error)]
@@ -88,15 +92,19 @@ impl Client {
         request: &Request,
         takes: Duration,
     ) -> Result<T, AskError> {
-        let timeout = Some(PATIENCE);
-        let patience = self.connection.set_timeout(timeout);
-        patience.map_err(|source| FrameError::Broken {
+        let timeout = self.connection.set_timeout(Some(PATIENCE));
+        timeout.map_err(|source| FrameError::Broken {
             verb: "talk to",
             source,
         })?;
+        let patience = if request.is_change() {
+            PATIENCE_FOR_CHANGES
+        } else {
+            PATIENCE
+        };
         // A keeper that has too many clients answers before it was asked and closes: its words are worth more than ours.
         let sent = frame::write(self.connection.as_mut(), request);
-        let answer = frame::receive(self.connection.as_mut(), takes + PATIENCE);
+        let answer = frame::receive(self.connection.as_mut(), takes + patience);
         match (sent, answer) {
             (_, Ok(Some(Response::Done(value)))) => {
                 serde_json::from_value(value).map_err(AskError::Answer)
@@ -107,7 +115,7 @@ impl Client {
         }
     }
 
-    /// Asks for something that takes no time by itself.
+    /// Asks for something that names no time itself.
     ///
     /// # Errors
     /// As [`Client::ask`].
@@ -159,5 +167,72 @@ fn is_broken(error: &FrameError) -> bool {
         FrameError::Broken { source, .. } => source.kind() != io::ErrorKind::TimedOut,
         FrameError::CutOff { .. } => true,
         FrameError::TooLong(_) | FrameError::Malformed(_) | FrameError::Version(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::sys::Cancel;
+
+    /// A keeper that says nothing, and how long it was listened to.
+    #[derive(Debug, Default)]
+    struct Silence {
+        timeout: Option<Duration>,
+        listened: Arc<Mutex<Duration>>,
+    }
+
+    impl Read for Silence {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            *self.listened.lock().unwrap() = self.timeout.unwrap_or(Duration::MAX);
+            Err(io::ErrorKind::TimedOut.into())
+        }
+    }
+
+    impl Write for Silence {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Connection for Silence {
+        fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+            self.timeout = timeout;
+            Ok(())
+        }
+
+        fn canceller(&self) -> Cancel {
+            Box::new(|| {})
+        }
+    }
+
+    fn patience(request: &Request) -> Duration {
+        let silence = Silence::default();
+        let listened = Arc::clone(&silence.listened);
+        let connection = Box::new(silence);
+        let answer = Client { connection }.ask_now::<()>(request);
+        assert!(matches!(answer, Err(AskError::Talk(_))), "{answer:?}");
+        *listened.lock().unwrap()
+    }
+
+    #[test]
+    fn a_change_may_take_minutes_and_a_question_may_not() {
+        let kill = Request::Kill {
+            exec: None,
+            signal: crate::state::Signal::Terminate,
+            all: false,
+        };
+        for change in [Request::Start, kill, Request::Delete { exec: None }] {
+            assert!(patience(&change) > Duration::from_mins(5), "{change:?}");
+        }
+        let question = patience(&Request::Status { exec: None });
+        assert!(question <= Duration::from_secs(30), "{question:?}");
     }
 }

@@ -109,7 +109,10 @@ pub(super) fn delete(context: &Context, command: &Delete) -> Result<u32, Command
     let id = &command.id;
     let deleted = match context.keeper(id) {
         Ok(client) => delete_held(context, command, client),
-        Err(CommandError::NoKeeper(_)) => super::sweep::remove(context, id, command.force),
+        // Its processes went with it; to forget one of them is no wish to lose the container.
+        Err(CommandError::NoKeeper(_)) if command.exec.is_none() => {
+            super::sweep::remove(context, id, command.force)
+        }
         Err(CommandError::NoContainer { .. }) if command.force => Ok(()),
         Err(error) => Err(error),
     };

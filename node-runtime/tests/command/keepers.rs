@@ -91,6 +91,9 @@ fn after_it_ended() {
     // For a moment it is not certain whether its job is gone as well.
     let state = bench.reaches(&bench.web, "stopped");
     assert_eq!(state["exit"]["code"], 6);
+    let refused = bench.fails(&["delete", "--exec", "one", &bench.web], 125);
+    assert!(refused.contains("keeper"), "{refused}");
+    assert_eq!(bench.state(&bench.web)["exit"]["code"], 6);
     bench.done(&["delete", &bench.web]);
 }
 

@@ -28,6 +28,9 @@ const VALUE: &str = "id";
 /// How long another process may take between making the key and writing the value.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How often is looked whether it did.
+const LOOK: Duration = Duration::from_millis(5);
+
 /// A key of the registry.
 struct Key(HKEY);
 
@@ -52,7 +55,7 @@ pub(super) fn id() -> io::Result<String> {
                 // Whoever made the key died before it wrote. If he lives after all, the last to write wins for all later.
                 write(&key, &random_text(16)?)?;
             }
-            None => std::thread::yield_now(),
+            None => std::thread::sleep(LOOK),
         }
     }
 }

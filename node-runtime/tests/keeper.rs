@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use hosttask_node_runtime::keeper::client::{AskError, Client};
 use hosttask_node_runtime::keeper::frame;
 use hosttask_node_runtime::keeper::protocol::{Kind, Request, Response};
-use hosttask_node_runtime::keeper::server::{MOST_CLIENTS, Service, Session, serve};
+use hosttask_node_runtime::keeper::server::{MOST_CLIENTS, SPARE_PLACES, Service, Session, serve};
+use hosttask_node_runtime::state::Signal;
 use hosttask_node_runtime::sys::Host;
 use hosttask_node_runtime::sys::fake::FakeHost;
 use serde_json::{Value, json};
@@ -127,14 +128,59 @@ fn one_client_too_many_is_told_so_and_served_when_another_leaves() {
     for client in &mut crowd {
         let _: Value = client.ask_now(&Request::Start).unwrap();
     }
-    let refused = bench.ask(&Request::Start).unwrap_err();
+    let wait = Request::Wait {
+        exec: None,
+        timeout_ms: 0,
+    };
+    let refused = bench.ask(&wait).unwrap_err();
     assert_eq!(refused.kind(), Kind::Busy, "{refused}");
     crowd.pop();
     let deadline = Instant::now() + Duration::from_secs(10);
-    while bench.ask(&Request::Start).is_err() {
+    while bench.ask(&wait).is_err() {
         assert!(Instant::now() < deadline, "the place is not free again");
     }
     drop(crowd);
+    bench.end();
+}
+
+#[test]
+fn a_crowd_that_stays_keeps_nobody_from_ending_the_container() {
+    let bench = Bench::new();
+    let mut crowd: Vec<Client> = (0..MOST_CLIENTS).map(|_| bench.client()).collect();
+    for client in &mut crowd {
+        let _: Value = client.ask_now(&Request::Start).unwrap();
+    }
+    let kill = Request::Kill {
+        exec: None,
+        signal: Signal::Kill,
+        all: true,
+    };
+    let wait = Request::Wait {
+        exec: None,
+        timeout_ms: 0,
+    };
+    let event = Request::NextEvent { timeout_ms: 0 };
+    let mut client = bench.client();
+    assert_eq!(client.ask_now::<Value>(&kill).unwrap(), "kill");
+    assert_eq!(client.ask_now::<Value>(&wait).unwrap(), "wait");
+    let refused = client.ask_now::<Value>(&event).unwrap_err();
+    assert_eq!(refused.kind(), Kind::Busy, "{refused}");
+    // Spare places are few as well. The one just left may not be free yet.
+    let mut spare = Vec::new();
+    let refused = loop {
+        let mut client = bench.client();
+        match client.ask_now::<Value>(&kill) {
+            Ok(_) => spare.push(client),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(refused.kind(), Kind::Busy, "{refused}");
+    assert!(
+        (SPARE_PLACES - 1..=SPARE_PLACES).contains(&spare.len()),
+        "{}",
+        spare.len()
+    );
+    drop((crowd, spare));
     bench.end();
 }
 

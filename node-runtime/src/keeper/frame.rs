@@ -125,7 +125,23 @@ pub fn receive<T: DeserializeOwned>(
 ) -> Result<Option<T>, FrameError> {
     read(&mut Timed {
         connection,
-        deadline: Instant::now() + within,
+        within,
+        deadline: Some(Instant::now() + within),
+    })
+}
+
+/// Reads a message that may begin at any time, and has to be complete that long after its first byte.
+///
+/// # Errors
+/// As [`read`].
+pub fn receive_later<T: DeserializeOwned>(
+    connection: &mut dyn Connection,
+    within: Duration,
+) -> Result<Option<T>, FrameError> {
+    read(&mut Timed {
+        connection,
+        within,
+        deadline: None,
     })
 }
 
@@ -152,12 +168,20 @@ fn decode<T: DeserializeOwned>(document: &[u8]) -> Result<T, FrameError> {
 /// A connection of which all reads together have one deadline.
 struct Timed<'a> {
     connection: &'a mut dyn Connection,
-    deadline: Instant,
+    within: Duration,
+    /// None until the first byte came, where that has none.
+    deadline: Option<Instant>,
 }
 
 impl Read for Timed<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
+        let Some(deadline) = self.deadline else {
+            self.connection.set_timeout(None)?;
+            let count = self.connection.read(buffer)?;
+            self.deadline = Some(Instant::now() + self.within);
+            return Ok(count);
+        };
+        let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(io::Error::from(io::ErrorKind::TimedOut));
         }

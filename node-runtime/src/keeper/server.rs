@@ -10,10 +10,14 @@ use super::frame::{self, FrameError};
 use super::protocol::{Failure, Kind, Request, Response};
 use crate::sys::{Connection, Host, Listener};
 
-/// The most clients at once. One more is told to come back.
+/// The most clients at once. One more is told to come back, unless a spare place is for what it wants.
 pub const MOST_CLIENTS: usize = 64;
 
-/// How long a client may take to send a request, or to take an answer.
+/// Places beyond those, for clients that do not stay: attached ones may take all others for days, and the container must
+/// still be killed, stopped and deleted.
+pub const SPARE_PLACES: usize = 8;
+
+/// How long a client may take to send its first request, to complete a request it began, or to take an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long it waits for a client before it looks whether it is over.
@@ -82,7 +86,8 @@ pub fn serve<S: Service + 'static>(
 /// One of the places for clients; free again when dropped, also by a panic.
 struct Place {
     clients: Arc<AtomicUsize>,
-    is_one_too_many: bool,
+    /// How many others were taken.
+    before: usize,
 }
 
 impl Place {
@@ -90,8 +95,16 @@ impl Place {
         let before = clients.fetch_add(1, Ordering::AcqRel);
         Self {
             clients: Arc::clone(clients),
-            is_one_too_many: before >= MOST_CLIENTS,
+            before,
         }
+    }
+
+    fn is_spare(&self) -> bool {
+        self.before >= MOST_CLIENTS
+    }
+
+    fn is_one_too_many(&self) -> bool {
+        self.before >= MOST_CLIENTS + SPARE_PLACES
     }
 }
 
@@ -111,13 +124,16 @@ struct Client {
 impl Client {
     /// Serves it in a thread of its own. Where no thread can be made, the connection is closed, and the client says so.
     fn serve<S: Service + 'static>(self, mut connection: Box<dyn Connection>, service: Arc<S>) {
-        if self.place.is_one_too_many {
+        if self.place.is_one_too_many() {
             refuse(connection.as_mut(), Kind::Busy, &TooMany);
             return;
         }
         let thread = thread::Builder::new().name("client".to_owned());
         let spawned = thread.spawn(move || {
-            converse(connection.as_mut(), service.clone().session().as_mut());
+            let mut session = service.clone().session();
+            let is_spare = self.place.is_spare();
+            converse(connection.as_mut(), session.as_mut(), is_spare);
+            drop(session);
             // The connection is gone before anybody is told: its client is no reason to wait.
             drop(connection);
             let Self {
@@ -136,14 +152,21 @@ impl Client {
     }
 }
 
-/// Answers one client until it leaves, breaks the rules or is too slow.
-fn converse(connection: &mut dyn Connection, session: &mut dyn Session) {
+/// Answers one client until it leaves, breaks the rules or is too slow. One that was answered may think as long as it likes,
+/// as whoever shows events page by page does, but not in a spare place.
+fn converse(connection: &mut dyn Connection, session: &mut dyn Session, is_spare: bool) {
+    let mut received = frame::receive::<Request>(connection, PATIENCE);
+    let mut has_changed = false;
     loop {
-        let request = match frame::receive::<Request>(connection, PATIENCE) {
+        let request = match received {
             Ok(Some(request)) => request,
             Ok(None) | Err(FrameError::Broken { .. }) => return,
             Err(error) => return refuse(connection, Kind::InvalidArgument, &error),
         };
+        if is_spare && stays(&request, has_changed) {
+            return refuse(connection, Kind::Busy, &TooMany);
+        }
+        has_changed |= request.is_change();
         let answer = session.answer(request);
         if connection.set_timeout(Some(PATIENCE)).is_err() {
             return;
@@ -153,7 +176,18 @@ fn converse(connection: &mut dyn Connection, session: &mut dyn Session) {
             Err(error @ FrameError::TooLong(_)) => refuse(connection, Kind::Internal, &error),
             Err(_) => return,
         }
+        received = if is_spare {
+            frame::receive(connection, PATIENCE)
+        } else {
+            frame::receive_later(connection, PATIENCE)
+        };
     }
+}
+
+/// Whether whoever asks this means to stay. To wait for what one's own change brings about is not staying.
+fn stays(request: &Request, has_changed: bool) -> bool {
+    matches!(request, Request::Exec { .. } | Request::NextEvent { .. })
+        || (matches!(request, Request::Wait { .. }) && !has_changed)
 }
 
 /// Tells a client why it is not served, as far as it listens.
@@ -167,3 +201,107 @@ fn refuse(connection: &mut dyn Connection, kind: Kind, error: &dyn std::error::E
 #[derive(Debug, thiserror::Error)]
 #[error("the keeper serves {MOST_CLIENTS} commands already; try again")]
 struct TooMany;
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+
+    use serde_json::Value;
+
+    use super::*;
+    use crate::sys::Cancel;
+
+    /// A client that sends its messages one by one and thinks for an hour before each but the first.
+    #[derive(Debug, Default)]
+    struct Thoughtful {
+        to_come: Vec<Vec<u8>>,
+        coming: io::Cursor<Vec<u8>>,
+        timeout: Option<Duration>,
+        unlimited: usize,
+    }
+
+    impl Thoughtful {
+        fn new(requests: &[Request]) -> Self {
+            let frames = requests.iter().rev().map(|request| {
+                let mut bytes = Vec::new();
+                frame::write(&mut bytes, request).unwrap();
+                bytes
+            });
+            let mut to_come: Vec<Vec<u8>> = frames.collect();
+            let first = to_come.pop().unwrap();
+            Self {
+                to_come,
+                coming: io::Cursor::new(first),
+                ..Self::default()
+            }
+        }
+    }
+
+    impl Read for Thoughtful {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.unlimited += usize::from(self.timeout.is_none());
+            let count = self.coming.read(buffer)?;
+            if count > 0 || self.to_come.is_empty() {
+                return Ok(count);
+            }
+            if self.timeout.is_some_and(|it| it < Duration::from_hours(1)) {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            self.coming = io::Cursor::new(self.to_come.pop().unwrap());
+            self.coming.read(buffer)
+        }
+    }
+
+    impl Write for Thoughtful {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Connection for Thoughtful {
+        fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+            self.timeout = timeout;
+            Ok(())
+        }
+
+        fn canceller(&self) -> Cancel {
+            Box::new(|| {})
+        }
+    }
+
+    /// Counts.
+    #[derive(Default)]
+    struct Count(usize);
+
+    impl Session for Count {
+        fn answer(&mut self, _: Request) -> Response {
+            self.0 += 1;
+            Response::Done(Value::Null)
+        }
+    }
+
+    fn answered(client: &mut Thoughtful, is_spare: bool) -> usize {
+        let mut count = Count::default();
+        converse(client, &mut count, is_spare);
+        count.0
+    }
+
+    #[test]
+    fn a_client_that_was_answered_may_think_but_not_in_the_middle_of_a_request() {
+        let requests = [Request::Usage, Request::Usage, Request::Usage];
+        let mut client = Thoughtful::new(&requests);
+        assert_eq!(answered(&mut client, false), requests.len());
+        // One for each request after the first, and one for the end.
+        assert_eq!(client.unlimited, requests.len());
+    }
+
+    #[test]
+    fn nobody_thinks_in_a_spare_place() {
+        let mut client = Thoughtful::new(&[Request::Usage, Request::Usage]);
+        assert_eq!(answered(&mut client, true), 1);
+    }
+}

@@ -65,9 +65,12 @@ pub(super) fn detached(streams: &Streams) -> Result<Stdio, CommandError> {
 }
 
 /// Where the streams of an attached command lead: to files where those are named, and to our own streams.
+///
+/// A terminal prints everything to its output: for a program that has one, errors get no stream of their own.
 pub(super) fn attached(
     context: &Context,
     streams: &Streams,
+    has_terminal: bool,
 ) -> Result<(Stdio, Relays), CommandError> {
     let process = std::process::id();
     let folder = address::folder_of_streams(&context.places, &context.root, process);
@@ -106,9 +109,13 @@ pub(super) fn attached(
     let stdout = output(streams.stdout.as_deref(), "stdout", || {
         Box::new(io::stdout())
     })?;
-    let stderr = output(streams.stderr.as_deref(), "stderr", || {
-        Box::new(io::stderr())
-    })?;
+    let stderr = if has_terminal {
+        sink(streams.stderr.as_deref(), || Ok(Sink::Null))?
+    } else {
+        output(streams.stderr.as_deref(), "stderr", || {
+            Box::new(io::stderr())
+        })?
+    };
     let all = Stdio {
         stdin,
         stdout,

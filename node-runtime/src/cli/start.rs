@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use serde::de::IgnoredAny;
+use serde_json::Value;
 
 use super::arguments::{Create, Exec, Run};
 use super::attach::{self, Relays};
@@ -52,11 +53,13 @@ pub(super) fn run(context: &Context, command: &Run) -> Result<u32, CommandError>
         own::make(context, id, &command.program)?
     };
     let streams = &command.create.streams;
-    let started = streams_of(context, command.detach, streams).and_then(|(stdio, relays)| {
-        let (client, keeper) = make(context, id, bundle, stdio)?;
-        let (process, client) = start_or_delete(context, id, client, keeper)?;
-        Ok((process, client, keeper, relays))
-    });
+    let has_terminal = bundle_has_terminal(&bundle);
+    let started =
+        streams_of(context, command.detach, has_terminal, streams).and_then(|(stdio, relays)| {
+            let (client, keeper) = make(context, id, bundle, stdio)?;
+            let (process, client) = start_or_delete(context, id, client, keeper)?;
+            Ok((process, client, keeper, relays))
+        });
     let (process, client, keeper, relays) = match started {
         Ok(started) => started,
         Err(error) => {
@@ -97,7 +100,8 @@ pub(super) fn exec(context: &Context, command: &Exec) -> Result<u32, CommandErro
         Some(exec) => exec.clone(),
         None => free_name(context)?,
     };
-    let (stdio, relays) = streams_of(context, command.detach, &command.streams)?;
+    let has_terminal = has_terminal(&process);
+    let (stdio, relays) = streams_of(context, command.detach, has_terminal, &command.streams)?;
     let add = Request::Exec {
         id: exec.clone(),
         process,
@@ -153,13 +157,28 @@ fn bundle_of(command: &Create) -> Result<PathBuf, CommandError> {
 fn streams_of(
     context: &Context,
     is_detached: bool,
+    has_terminal: bool,
     streams: &super::arguments::Streams,
 ) -> Result<(Stdio, Option<Relays>), CommandError> {
     if is_detached {
         return Ok((attach::detached(streams)?, None));
     }
-    let (stdio, relays) = attach::attached(context, streams)?;
+    let (stdio, relays) = attach::attached(context, streams, has_terminal)?;
     Ok((stdio, Some(relays)))
+}
+
+/// Whether a bundle's program is to have a terminal. What else is wrong with its config is said by the keeper.
+fn bundle_has_terminal(bundle: &Path) -> bool {
+    let config = super::read_json(&bundle.join("config.json"));
+    config.is_ok_and(|it| it.pointer("/process/terminal") == Some(&Value::Bool(true)))
+}
+
+/// Whether a further process is to have a terminal.
+fn has_terminal(process: &Process) -> bool {
+    match process {
+        Process::Whole(document) => document.get("terminal") == Some(&Value::Bool(true)),
+        Process::Like { terminal, .. } => *terminal,
+    }
 }
 
 /// Starts a keeper and has it create the container.

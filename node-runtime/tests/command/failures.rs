@@ -137,6 +137,25 @@ fn what_does_not_exist_is_refused_by_its_name_and_forgiven_where_asked() {
 }
 
 #[test]
+fn an_attached_program_with_a_terminal_is_not_refused_for_a_stderr_that_nobody_asked_for() {
+    let bench = Bench::new();
+    bench.detached(&bench.web, &["hang"]);
+    let exec = ["exec", "--tty", &bench.web, "--", &PROBE, "exit", "0"];
+    let mut config = config(&[&PROBE, "exit", "0"]);
+    config["process"]["terminal"] = json!(true);
+    let bundle = bench.bundle_of("terminal", &config);
+    let process = bench.file("process.json");
+    fs::write(&process, config["process"].to_string()).unwrap();
+    let whole = ["exec", "-p", process.to_str().unwrap(), &bench.web];
+    let run = ["run", "--rm", "--bundle", &bundle, &bench.other];
+    // Not every host has pseudo consoles: then that is what is said.
+    for line in [&exec[..], &whole, &run] {
+        let ended = bench.run(line);
+        assert!(!ended.complained.contains("stderr"), "{line:?}: {ended:?}");
+    }
+}
+
+#[test]
 fn a_container_that_ended_is_not_started_again_and_not_killed_twice() {
     let bench = Bench::new();
     bench.detached(&bench.web, &["exit", "0"]);

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use windows_sys::Win32::Foundation::{
     ERROR_BAD_EXE_FORMAT, ERROR_CHILD_NOT_COMPLETE, ERROR_ELEVATION_REQUIRED,
-    ERROR_EXE_MACHINE_TYPE_MISMATCH, ERROR_INVALID_EXE_SIGNATURE, INVALID_HANDLE_VALUE,
-    WIN32_ERROR,
+    ERROR_EXE_MACHINE_TYPE_MISMATCH, ERROR_INVALID_EXE_SIGNATURE, ERROR_NOT_ENOUGH_QUOTA,
+    INVALID_HANDLE_VALUE, WIN32_ERROR,
 };
 use windows_sys::Win32::System::Threading::{
     CREATE_UNICODE_ENVIRONMENT, CreateProcessAsUserW, CreateProcessW, EXTENDED_STARTUPINFO_PRESENT,
@@ -71,7 +71,7 @@ pub(super) struct Born {
 /// Starts it.
 ///
 /// # Errors
-/// `NotFound`, `PermissionDenied`, or `InvalidInput` where it is no program. Nothing is left of it then.
+/// `NotFound`, `PermissionDenied`, `InvalidInput` where it is no program, or `QuotaExceeded` where its job is full. Nothing is left of it then.
 pub(super) fn start(birth: Birth<'_>) -> io::Result<Born> {
     refuse_batch_file(birth.program)?;
     let program = wide(birth.program)?;
@@ -271,6 +271,10 @@ fn meaning(error: io::Error, program: &str) -> io::Error {
             io::ErrorKind::PermissionDenied,
             "asks for more rights than its user has",
         ),
+        Some(ERROR_NOT_ENOUGH_QUOTA) => (
+            io::ErrorKind::QuotaExceeded,
+            "would exceed a limit of its job; end another process or raise the limit",
+        ),
         // A folder: Windows says so itself, Wine does not.
         _ if Path::new(program).is_dir() => (io::ErrorKind::PermissionDenied, "is a folder"),
         _ => return error,
@@ -297,6 +301,16 @@ mod tests {
     fn reads_until_the_end() {
         let mut all = Vec::new();
         io::stdin().read_to_end(&mut all).unwrap();
+    }
+
+    #[test]
+    fn a_job_that_is_full_is_told_from_a_program_that_is_none() {
+        let kind = |code: WIN32_ERROR| {
+            let error = io::Error::from_raw_os_error(code.cast_signed());
+            meaning(error, "no such program").kind()
+        };
+        assert_eq!(kind(ERROR_NOT_ENOUGH_QUOTA), io::ErrorKind::QuotaExceeded);
+        assert_eq!(kind(ERROR_BAD_EXE_FORMAT), io::ErrorKind::InvalidInput);
     }
 
     fn alone(path: &Path) -> io::Result<File> {

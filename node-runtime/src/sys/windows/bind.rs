@@ -1,4 +1,4 @@
-//! Silos and the bind filter: a job that has its own view of the file system.
+//! Silos: jobs that can have their own view of the file system.
 #![expect(unsafe_code, reason = "a job is made a silo by a call without data")]
 
 use std::io;
@@ -8,7 +8,6 @@ use std::ptr;
 use windows_sys::Win32::System::JobObjects::{JobObjectCreateSilo, SetInformationJobObject};
 
 use super::handle::{Handle, check};
-use super::library::Library;
 
 /// Whether jobs can be silos. The job is one afterwards, if they can.
 pub(super) fn can_be_silo(job: &Handle) -> bool {
@@ -22,9 +21,4 @@ fn make_silo(job: &Handle) -> io::Result<()> {
         SetInformationJobObject(job.as_raw_handle(), JobObjectCreateSilo, ptr::null(), 0)
     };
     check(result)
-}
-
-/// Whether the system has the bind filter.
-pub(super) fn is_there() -> bool {
-    Library::system("bindfltapi.dll").is_ok()
 }

@@ -36,7 +36,7 @@ pub(super) fn find(means: Vec<Means>) -> io::Result<Features> {
         // Since Windows 8, which is older than everything this program starts on.
         nested_jobs: true,
         silo,
-        bind_filter: silo && bind::is_there(),
+        bind_filter: means.contains(&Means::BindFilter),
         pseudo_console: pseudo_console::is_there(),
         limits: accepted(&job),
         limit_notices: job_info::query::<JOBOBJECT_NOTIFICATION_LIMIT_INFORMATION>(&job).is_ok(),

@@ -1,18 +1,30 @@
 //! Pausing a job: the system's own way where it has one, else process by process.
+
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::park_timeout;
+use std::time::Duration;
 
+use windows_sys::Win32::Foundation::ERROR_ACCESS_DENIED;
 use windows_sys::Win32::System::Threading::{PROCESS_SUSPEND_RESUME, PROCESS_SYNCHRONIZE};
 
 use super::abi::JobFreeze;
+use super::deadline::Deadline;
 use super::handle::Handle;
 use super::job_info;
 use super::native::{resume_process, suspend_process};
+use super::process::is;
 use super::process_list::{numbers, open_in};
 
 /// To suspend a process, and to see that it ended.
 const RIGHTS: u32 = PROCESS_SUSPEND_RESUME | PROCESS_SYNCHRONIZE;
+
+/// How long a process may deny us everything: one that is being torn down does so, until it is not in its job any more.
+const TEARING_DOWN: Duration = Duration::from_secs(1);
+
+/// How long to wait before such a process is asked again.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// What [`suspend`] did and [`resume`] undoes.
 #[derive(Debug, Default)]
@@ -39,7 +51,9 @@ pub(super) fn suspend(job: &Handle, state: &Mutex<Suspended>) -> io::Result<()> 
         Suspended::Not => {
             let mut held = BTreeMap::new();
             let result = suspend_each(job, &mut held);
-            *state = Suspended::Each(held);
+            if result.is_ok() || resume_each(&held).is_err() {
+                *state = Suspended::Each(held);
+            }
             result
         }
     }
@@ -75,21 +89,39 @@ pub(super) fn suspend_born(job: &Handle, pid: u32, state: &mut Suspended) -> io:
 
 /// Suspends until no process is left that was not: one that ran a moment ago may have started another.
 fn suspend_each(job: &Handle, held: &mut BTreeMap<u32, Handle>) -> io::Result<()> {
+    let deadline = Deadline::after(TEARING_DOWN);
     loop {
-        let mut found = false;
+        let (mut found, mut denied) = (false, None);
         for pid in numbers(job)? {
             if held.contains_key(&pid) {
                 continue;
             }
-            if let Some(process) = open_in(job, pid, RIGHTS)? {
-                found |= suspend_process(&process)?;
-                held.insert(pid, process);
+            match suspend_one(job, pid) {
+                Ok(Some((process, was_there))) => {
+                    found |= was_there;
+                    held.insert(pid, process);
+                }
+                Ok(None) => {}
+                Err(error) if is(&error, ERROR_ACCESS_DENIED) => denied = Some(error),
+                Err(error) => return Err(error),
             }
         }
-        if !found {
-            return Ok(());
+        match denied {
+            Some(error) if deadline.is_over() => return Err(error),
+            Some(_) => park_timeout(PAUSE),
+            None if found => {}
+            None => return Ok(()),
         }
     }
+}
+
+/// Suspends a process, and says whether it was still there; none where the number is not in the job any more.
+fn suspend_one(job: &Handle, pid: u32) -> io::Result<Option<(Handle, bool)>> {
+    let Some(process) = open_in(job, pid, RIGHTS)? else {
+        return Ok(None);
+    };
+    let was_there = suspend_process(&process)?;
+    Ok(Some((process, was_there)))
 }
 
 /// Resumes each, also when one fails; the first failure is reported.

@@ -34,9 +34,14 @@ impl PipeListener {
         let first = serve(address, Direction::Both, Instance::First, &access);
         let first = first.map_err(|error| match error {
             // The owner of the name keeps us out, or has as many ends as he wants.
-            taken if is(&taken, ERROR_ACCESS_DENIED) || is(&taken, ERROR_PIPE_BUSY) => {
+            taken if is(&taken, ERROR_PIPE_BUSY) => io::ErrorKind::AlreadyExists.into(),
+            denied if is(&denied, ERROR_ACCESS_DENIED) && is_served(address) => {
                 io::ErrorKind::AlreadyExists.into()
             }
+            denied if is(&denied, ERROR_ACCESS_DENIED) => io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                format!("{address} may not be served; run as an administrator"),
+            ),
             other => other,
         })?;
         Ok(Self {

@@ -60,7 +60,8 @@ pub(super) fn numbers(job: &Handle) -> io::Result<Vec<u32>> {
         };
         match result {
             Err(error) if !is(&error, ERROR_MORE_DATA) => return Err(error),
-            Ok(()) if header.NumberOfProcessIdsInList >= header.NumberOfAssignedProcesses => {
+            // A process that is being torn down may be counted and not listed: with room left, the list is whole.
+            Ok(()) if is_whole(&header, room) => {
                 let count =
                     usize::try_from(header.NumberOfProcessIdsInList).map_err(io::Error::other)?;
                 let numbers = list.into_iter().skip(HEADER).take(count);
@@ -72,6 +73,11 @@ pub(super) fn numbers(job: &Handle) -> io::Result<Vec<u32>> {
             Ok(()) | Err(_) => room *= 2,
         }
     }
+}
+
+fn is_whole(list: &JOBOBJECT_BASIC_PROCESS_ID_LIST, room: usize) -> bool {
+    list.NumberOfProcessIdsInList >= list.NumberOfAssignedProcesses
+        || usize::try_from(list.NumberOfProcessIdsInList).is_ok_and(|count| count < room)
 }
 
 /// Opens a process of a job; none where the number is not in it any more.
@@ -273,6 +279,18 @@ pub(super) fn check_status(status: i32) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_with_room_left_is_whole_also_where_more_are_counted() {
+        let list = |assigned, listed| JOBOBJECT_BASIC_PROCESS_ID_LIST {
+            NumberOfAssignedProcesses: assigned,
+            NumberOfProcessIdsInList: listed,
+            ProcessIdList: [0],
+        };
+        assert!(is_whole(&list(3, 3), 3));
+        assert!(is_whole(&list(3, 2), 3));
+        assert!(!is_whole(&list(4, 3), 3));
+    }
 
     #[test]
     fn the_ticks_of_windows_are_years_of_ours() {

@@ -140,19 +140,24 @@ fn owner<'a>(name: &str, comment: &'a str) -> Option<&'a str> {
 
 /// Whether accounts can be made at all.
 pub(super) fn can_make() -> bool {
-    function::<Add>(c"NetUserAdd").is_ok()
+    // SAFETY: the compiler compared this type with that of `windows-sys` above, and the name is of the same function.
+    unsafe { function::<Add>(c"NetUserAdd") }.is_ok()
 }
 
-/// A function of `netapi32`, whose types stand above.
-fn function<F: Copy>(name: &std::ffi::CStr) -> io::Result<F> {
+/// A function of `netapi32`.
+///
+/// # Safety
+/// As of [`Library::function`].
+unsafe fn function<F: Copy>(name: &std::ffi::CStr) -> io::Result<F> {
     let library = Library::system("netapi32.dll")?;
-    // SAFETY: only called with a type and a name that are compared with those of `windows-sys` above.
+    // SAFETY: the caller promises the same.
     unsafe { library.function(name) }
 }
 
 fn find_group(group: &str) -> io::Result<()> {
     let name = wide(group)?;
-    let get: GetGroup = function(c"NetLocalGroupGetInfo")?;
+    // SAFETY: the compiler compared this type with that of `windows-sys` above, and the name is of the same function.
+    let get: GetGroup = unsafe { function(c"NetLocalGroupGetInfo") }?;
     let mut buffer = ptr::null_mut();
     // SAFETY: no server is named; the name ends with a zero; `buffer` receives one allocation.
     let result = unsafe { get(ptr::null(), name.as_ptr(), 1, &raw mut buffer) };
@@ -167,7 +172,8 @@ fn find_group(group: &str) -> io::Result<()> {
 }
 
 fn add(name: &str, password: &Password, owner: &str) -> io::Result<()> {
-    let add: Add = function(c"NetUserAdd")?;
+    // SAFETY: the compiler compared this type with that of `windows-sys` above, and the name is of the same function.
+    let add: Add = unsafe { function(c"NetUserAdd") }?;
     let (mut name, mut comment) = (wide(name)?, wide(&format!("{COMMENT}{owner}"))?);
     let user = USER_INFO_1 {
         usri1_name: name.as_mut_ptr(),
@@ -185,7 +191,8 @@ fn add(name: &str, password: &Password, owner: &str) -> io::Result<()> {
 }
 
 fn join(group: &str, name: &str) -> io::Result<()> {
-    let add: AddMembers = function(c"NetLocalGroupAddMembers")?;
+    // SAFETY: the compiler compared this type with that of `windows-sys` above, and the name is of the same function.
+    let add: AddMembers = unsafe { function(c"NetLocalGroupAddMembers") }?;
     let (group, mut name) = (wide(group)?, wide(name)?);
     let member = LOCALGROUP_MEMBERS_INFO_3 {
         lgrmi3_domainandname: name.as_mut_ptr(),
@@ -206,7 +213,8 @@ fn join(group: &str, name: &str) -> io::Result<()> {
 /// Removes an account and its profile. One that is gone already is no error.
 fn remove(name: &str) -> io::Result<()> {
     profile::delete(name);
-    let remove: Remove = function(c"NetUserDel")?;
+    // SAFETY: the compiler compared this type with that of `windows-sys` above, and the name is of the same function.
+    let remove: Remove = unsafe { function(c"NetUserDel") }?;
     let name = wide(name)?;
     // SAFETY: no server is named; the name ends with a zero.
     match unsafe { remove(ptr::null(), name.as_ptr()) } {
@@ -217,7 +225,8 @@ fn remove(name: &str) -> io::Result<()> {
 
 /// Names and comments of all local users.
 fn users() -> io::Result<Vec<(String, String)>> {
-    let enumerate: Enumerate = function(c"NetUserEnum")?;
+    // SAFETY: the compiler compared this type with that of `windows-sys` above, and the name is of the same function.
+    let enumerate: Enumerate = unsafe { function(c"NetUserEnum") }?;
     let mut buffer = ptr::null_mut();
     let (mut count, mut total, mut resume) = (0, 0, 0);
     // SAFETY: no server is named; `buffer` receives one allocation, and the other locals one value each.
@@ -279,7 +288,8 @@ fn free(buffer: *mut u8) -> io::Result<()> {
     if buffer.is_null() {
         return Ok(());
     }
-    let free: Free = function(c"NetApiBufferFree")?;
+    // SAFETY: the compiler compared this type with that of `windows-sys` above, and the name is of the same function.
+    let free: Free = unsafe { function(c"NetApiBufferFree") }?;
     // SAFETY: only called with what a call above allocated, once, and after its last use.
     done(unsafe { free(buffer.cast_const().cast()) })
 }

@@ -40,8 +40,10 @@ impl Profile {
     /// Loads it, making it where the user never had one.
     pub(super) fn load(token: &Arc<Handle>, user: &str) -> io::Result<Self> {
         const NO_MESSAGES: u32 = 1;
-        let load: Load = function(c"LoadUserProfileW")?;
-        let unload: Unload = function(c"UnloadUserProfile")?;
+        // SAFETY: the compiler compared this type with that of `windows-sys` above, and the name is of the same function.
+        let load: Load = unsafe { function(c"LoadUserProfileW") }?;
+        // SAFETY: the compiler compared this type with that of `windows-sys` above, and the name is of the same function.
+        let unload: Unload = unsafe { function(c"UnloadUserProfile") }?;
         let mut user = wide(user)?;
         let mut profile = PROFILEINFOW {
             dwSize: size::<PROFILEINFOW>(),
@@ -70,7 +72,8 @@ impl Drop for Profile {
 /// Deletes the profile of an account, where it has one.
 pub(super) fn delete(account: &str) {
     let deleted = identifier(account).and_then(|identifier| {
-        let delete: Delete = function(c"DeleteProfileW")?;
+        // SAFETY: the compiler compared this type with that of `windows-sys` above, and the name is of the same function.
+        let delete: Delete = unsafe { function(c"DeleteProfileW") }?;
         // SAFETY: the text ends with a zero; no path and no computer is named.
         check(unsafe { delete(identifier.as_ptr(), ptr::null(), ptr::null()) })
     });
@@ -109,9 +112,12 @@ fn identifier(account: &str) -> io::Result<Vec<u16>> {
     Ok(units.into_iter().chain([0]).collect())
 }
 
-/// A function of `userenv`, whose types stand above.
-fn function<F: Copy>(name: &CStr) -> io::Result<F> {
+/// A function of `userenv`.
+///
+/// # Safety
+/// As of [`Library::function`].
+unsafe fn function<F: Copy>(name: &CStr) -> io::Result<F> {
     let library = Library::system("userenv.dll")?;
-    // SAFETY: only called with a type and a name that are compared with those of `windows-sys` above.
+    // SAFETY: the caller promises the same.
     unsafe { library.function(name) }
 }

@@ -38,12 +38,15 @@ pub(super) fn close_windows(of: &BTreeSet<u32>) -> BTreeSet<u32> {
 }
 
 fn search(of: &BTreeSet<u32>) -> io::Result<BTreeSet<u32>> {
-    let enumerate: Enumerate = function(c"EnumWindows")?;
+    // SAFETY: the compiler compared this type with that of `windows-sys` above, and the name is of the same function.
+    let enumerate: Enumerate = unsafe { function(c"EnumWindows") }?;
     let mut search = Search {
         of,
         asked: BTreeSet::new(),
-        process_of: function(c"GetWindowThreadProcessId")?,
-        post: function(c"PostMessageW")?,
+        // SAFETY: the compiler compared this type with that of `windows-sys` above, and the name is of the same function.
+        process_of: unsafe { function::<ProcessOf>(c"GetWindowThreadProcessId") }?,
+        // SAFETY: as above.
+        post: unsafe { function::<Post>(c"PostMessageW") }?,
     };
     let search_at: LPARAM = ptr::from_mut(&mut search).expose_provenance().cast_signed();
     // SAFETY: `visit` is called before this returns, with the address of `search`, which nobody else uses meanwhile.
@@ -51,10 +54,13 @@ fn search(of: &BTreeSet<u32>) -> io::Result<BTreeSet<u32>> {
     Ok(search.asked)
 }
 
-/// A function of `user32`, whose types stand above.
-fn function<F: Copy>(name: &CStr) -> io::Result<F> {
+/// A function of `user32`.
+///
+/// # Safety
+/// As of [`Library::function`].
+unsafe fn function<F: Copy>(name: &CStr) -> io::Result<F> {
     let library = Library::system("user32.dll")?;
-    // SAFETY: only called with a type and a name that are compared with those of `windows-sys` above.
+    // SAFETY: the caller promises the same.
     unsafe { library.function(name) }
 }
 

@@ -14,7 +14,7 @@ use windows_sys::Win32::System::Console::{
 use windows_sys::core::BOOL;
 
 use super::handle::check;
-use super::interrupt::ARGUMENT;
+use super::interrupt::{ARGUMENT, BEFORE};
 use super::windows_of::close_windows;
 
 /// Does the duty of a helper process if the arguments, the name of the program left out, ask for it. Returns the exit code.
@@ -28,18 +28,14 @@ pub fn helper_main(arguments: impl IntoIterator<Item = OsString>) -> Option<i32>
 
 /// Reads numbers of processes, asks them, and prints those that were asked.
 fn run() -> io::Result<()> {
-    let lines = io::stdin().lock().lines();
-    let pids = lines
-        .map_while(Result::ok)
-        .filter_map(|line| line.parse().ok());
-    let pids: BTreeSet<u32> = pids.collect();
+    let (before, pids) = parse(io::stdin().lock().lines().map_while(Result::ok));
     on_interrupt(Arc::new(AtomicBool::new(false)))?;
     // From the parent, if it has one: else no other could be entered.
     leave_console();
     let mut asked = BTreeSet::new();
     for pid in &pids {
         if !asked.contains(pid) {
-            asked.extend(interrupt_console(*pid).unwrap_or_default());
+            asked.extend(interrupt_console(*pid, &before).unwrap_or_default());
         }
     }
     let others = pids.difference(&asked).copied().collect();
@@ -51,13 +47,33 @@ fn run() -> io::Result<()> {
     answer.flush()
 }
 
-/// Sends Ctrl+C to all who share the console of a process, and says who they are.
-fn interrupt_console(pid: u32) -> io::Result<Vec<u32>> {
+/// Who was asked before, and who is to be asked now.
+pub(super) fn parse(lines: impl Iterator<Item = String>) -> (BTreeSet<u32>, BTreeSet<u32>) {
+    let (mut before, mut now) = (BTreeSet::new(), BTreeSet::new());
+    for line in lines {
+        match line.strip_prefix(BEFORE) {
+            Some(pid) => before.extend(pid.parse::<u32>()),
+            None => now.extend(line.parse::<u32>()),
+        }
+    }
+    (before, now)
+}
+
+/// Sends Ctrl+C to all who share the console of a process, and says who they are. Where one of them was asked before, the
+/// whole console was.
+fn interrupt_console(pid: u32, before: &BTreeSet<u32>) -> io::Result<Vec<u32>> {
     // SAFETY: it takes a number only.
     check(unsafe { AttachConsole(pid) })?;
     let shared = console_processes();
-    // SAFETY: it takes numbers only; group 0 is everybody in the console.
-    let sent = check(unsafe { GenerateConsoleCtrlEvent(CTRL_C_EVENT, 0) });
+    let was_asked = shared
+        .as_ref()
+        .is_ok_and(|shared| shared.iter().any(|pid| before.contains(pid)));
+    let sent = if was_asked {
+        Ok(())
+    } else {
+        // SAFETY: it takes numbers only; group 0 is everybody in the console.
+        check(unsafe { GenerateConsoleCtrlEvent(CTRL_C_EVENT, 0) })
+    };
     leave_console();
     sent.and(shared)
 }

@@ -8,11 +8,15 @@
 //!   this program ── numbers of processes ──▶ helper ── AttachConsole, Ctrl+C, FreeConsole ──▶ each console once
 //!                ◀── those it asked ───────         ── WM_CLOSE ────────────────────────────▶ windows of the others
 //! ```
+//!
+//! A second Ctrl+C means "at once" to many programs, and whatever a program starts to clean up after the first is not meant to
+//! be stopped. So the helper is told who was asked before, and leaves their consoles alone.
 
 use std::collections::BTreeSet;
 use std::env;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
 use windows_sys::Win32::System::Threading::{DETACHED_PROCESS, PROCESS_SYNCHRONIZE};
@@ -26,6 +30,9 @@ use crate::sys::{Process, Streams};
 
 /// The hidden argument that makes a program of ours the helper.
 pub(super) const ARGUMENT: &str = "--interrupt-console";
+
+/// What stands before the number of a process that was asked before.
+pub(super) const BEFORE: &str = "before ";
 
 /// How long the helper may take: it waits for nobody, but windows answer through their own thread.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -72,7 +79,7 @@ pub(super) fn ask_all(
         if new.is_empty() {
             break;
         }
-        asked.extend(ask(&new)?);
+        asked.extend(ask(&new, &asked)?);
     }
     let left = programs(job, is_host)?.into_iter();
     Ok(left.filter(|pid| !asked.contains(pid)).collect())
@@ -90,8 +97,16 @@ fn programs(job: &Handle, is_host: &dyn Fn(u32, &Handle) -> bool) -> io::Result<
     Ok(programs)
 }
 
-/// Asks these processes. Whoever shares a console with one of them is asked too. Returns those that were asked.
-pub(super) fn ask(pids: &[u32]) -> io::Result<BTreeSet<u32>> {
+/// What the helper is told: one number a line, first of those that were asked before.
+fn message(pids: &[u32], before: &BTreeSet<u32>) -> String {
+    let before = before.iter().map(|pid| format!("{BEFORE}{pid}\n"));
+    let pids = pids.iter().map(|pid| format!("{pid}\n"));
+    before.chain(pids).collect()
+}
+
+/// Asks these processes. Whoever shares a console with one of them is asked too, but nobody who shares one with those that
+/// were asked `before`. Returns those that were asked, now or with their console before.
+pub(super) fn ask(pids: &[u32], before: &BTreeSet<u32>) -> io::Result<BTreeSet<u32>> {
     let program = helper()?;
     let (stdin, mut numbers) = pipe::input()?;
     let (mut answers, stdout) = pipe::output()?;
@@ -112,22 +127,40 @@ pub(super) fn ask(pids: &[u32]) -> io::Result<BTreeSet<u32>> {
     })?;
     let helper = WindowsProcess::born(born, false, None)?;
     let cut_off = (numbers.canceller(), answers.canceller());
-    std::thread::scope(|scope| {
-        scope.spawn(move || {
-            let text: Vec<String> = pids.iter().map(u32::to_string).collect();
+    let text = message(pids, before);
+    thread::scope(|scope| {
+        let result = thread::Builder::new().spawn_scoped(scope, move || {
             // A helper that does not read says by its answer whom it asked.
-            drop(writeln!(numbers, "{}", text.join("\n")));
+            drop(numbers.write_all(text.as_bytes()));
         });
-        let answer = scope.spawn(move || {
-            let mut text = String::new();
-            answers.read_to_string(&mut text).map(|_| text)
+        let answer = result.and_then(|_| {
+            thread::Builder::new().spawn_scoped(scope, move || {
+                let mut text = String::new();
+                answers.read_to_string(&mut text).map(|_| text)
+            })
         });
-        if !matches!(helper.wait(PATIENCE), Ok(Some(_))) {
-            helper.terminate(1)?;
+        if answer.is_err() || !matches!(helper.wait(PATIENCE), Ok(Some(_))) {
+            let ended = helper.terminate(1);
+            // Before anything else: the threads are waited for also where it could not be ended.
             cut_off.0.cancel();
             cut_off.1.cancel();
+            ended?;
         }
-        let text = answer.join().map_err(|_| io::ErrorKind::Other)??;
+        let text = answer?.join().map_err(|_| io::ErrorKind::Other)??;
         Ok(text.lines().filter_map(|line| line.parse().ok()).collect())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::windows::helper::parse;
+
+    #[test]
+    fn the_helper_tells_those_asked_before_from_those_to_be_asked() {
+        let before = BTreeSet::from([4, 8]);
+        let text = message(&[12, 16], &before);
+        let heard = parse(text.lines().map(str::to_owned));
+        assert_eq!(heard, (before, BTreeSet::from([12, 16])));
+    }
 }

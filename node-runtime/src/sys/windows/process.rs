@@ -1,6 +1,7 @@
 //! A process that is held by a handle.
 #![expect(unsafe_code, reason = "processes are asked and ended by Win32 calls")]
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::windows::io::AsRawHandle;
 use std::sync::{Mutex, PoisonError};
@@ -41,7 +42,9 @@ impl WindowsProcess {
         is_suspended: bool,
         console: Option<PseudoConsole>,
     ) -> io::Result<Self> {
-        let started = times(&born.process)?.created;
+        // Else it would run, or stand still for ever, and nobody knows of it.
+        let times = times(&born.process).inspect_err(|_| drop(terminate(&born.process, 1)))?;
+        let started = times.created;
         Ok(Self {
             handle: born.process,
             id: ProcessId {
@@ -55,25 +58,34 @@ impl WindowsProcess {
 
     /// One that was recorded; none where it ended, or where another has its number now.
     pub(super) fn find(id: ProcessId) -> io::Result<Option<Self>> {
-        let rights = PROCESS_QUERY_LIMITED_INFORMATION | PROCESS_SYNCHRONIZE | PROCESS_TERMINATE;
-        let Some(handle) = open(id.pid, rights)? else {
+        // Another that has its number now may be one that nobody may end, so that right is asked for last.
+        let rights = PROCESS_QUERY_LIMITED_INFORMATION | PROCESS_SYNCHRONIZE;
+        let Some(found) = open(id.pid, rights)? else {
             return Ok(None);
         };
-        let found = times(&handle)?.created == id.started;
-        let runs = wait(&handle, Duration::ZERO)?.is_none();
-        Ok((found && runs).then(|| Self {
-            handle,
-            id,
-            suspended: Mutex::new(None),
-            console: Mutex::new(None),
-        }))
+        let ended = || wait(&found, Duration::ZERO).map(|exit| exit.is_some());
+        if times(&found)?.created != id.started || ended()? {
+            return Ok(None);
+        }
+        // The number is still the same one's: `found` holds it.
+        match open(id.pid, rights | PROCESS_TERMINATE) {
+            Ok(handle) => Ok(handle.map(|handle| Self {
+                handle,
+                id,
+                suspended: Mutex::new(None),
+                console: Mutex::new(None),
+            })),
+            Err(_) if ended()? => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Closes its console, whose reader sees no end before. Windows may wait there for that reader, so a thread does it.
     fn close_console(&self) {
         let console = lock(&self.console).take();
         if let Some(console) = console {
-            thread::spawn(move || drop(console));
+            // Without a thread it is closed here.
+            drop(thread::Builder::new().spawn(move || drop(console)));
         }
     }
 }
@@ -104,9 +116,7 @@ impl Process for WindowsProcess {
     }
 
     fn terminate(&self, exit_code: u32) -> io::Result<()> {
-        // SAFETY: the process is open while `self` has it.
-        let ended = check(unsafe { TerminateProcess(self.handle.as_raw_handle(), exit_code) });
-        match ended {
+        match terminate(&self.handle, exit_code) {
             // What ended already cannot be ended again, and Windows calls that a lack of rights.
             Err(error) if is(&error, ERROR_ACCESS_DENIED) => {
                 let exit = wait(&self.handle, Duration::ZERO)?;
@@ -120,7 +130,7 @@ impl Process for WindowsProcess {
         if wait(&self.handle, Duration::ZERO)?.is_some() {
             return Ok(false);
         }
-        let asked = interrupt::ask(&[self.id.pid])?;
+        let asked = interrupt::ask(&[self.id.pid], &BTreeSet::new())?;
         Ok(asked.contains(&self.id.pid))
     }
 
@@ -131,6 +141,11 @@ impl Process for WindowsProcess {
             .ok_or_else(|| unsupported("pseudo console for this process"))?;
         own.resize(console)
     }
+}
+
+fn terminate(process: &Handle, exit_code: u32) -> io::Result<()> {
+    // SAFETY: the process is open while it is borrowed.
+    check(unsafe { TerminateProcess(process.as_raw_handle(), exit_code) })
 }
 
 /// Opens a process by its number; none where no process has it.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hosttask_node_runtime::launch::quote;
+use hosttask_node_runtime::limits::{Limits, UiRestriction};
 use hosttask_node_runtime::sys::{self, Host, Job, Launch, Notice, Process, Streams, User, pipe};
 
 const PROBE: &str = env!("CARGO_BIN_EXE_probe");
@@ -147,6 +148,19 @@ fn a_process_in_an_inner_job_is_in_both_and_ends_with_the_outer_one() {
     pod.terminate(5).unwrap();
     assert_eq!(process.wait(LONG).unwrap(), Some(5));
     assert!(inner.wait_empty(LONG).unwrap());
+}
+
+#[test]
+fn a_job_inside_another_refuses_limits_of_the_user_interface_by_their_name() {
+    let host = sys::native().unwrap();
+    let limits = Limits {
+        ui: BTreeSet::from([UiRestriction::ReadClipboard]),
+        ..Limits::default()
+    };
+    let outer = host.create_job(&name("ui-outer")).unwrap();
+    let inner = outer.nest(&name("ui-inner")).unwrap();
+    let error = inner.set_limits(&limits).unwrap_err();
+    assert!(error.to_string().contains("`ui`"), "{error}");
 }
 
 #[test]

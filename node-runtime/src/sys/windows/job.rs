@@ -10,7 +10,8 @@ use std::time::Duration;
 use windows_sys::Win32::Foundation::{ERROR_ALREADY_EXISTS, GetLastError};
 use windows_sys::Win32::System::JobObjects::{
     CreateJobObjectW, JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE, JOBOBJECT_BASIC_ACCOUNTING_INFORMATION,
-    JOBOBJECT_EXTENDED_LIMIT_INFORMATION, OpenJobObjectW, TerminateJobObject,
+    JOBOBJECT_BASIC_UI_RESTRICTIONS, JOBOBJECT_EXTENDED_LIMIT_INFORMATION, OpenJobObjectW,
+    TerminateJobObject,
 };
 use windows_sys::Win32::System::Threading::{CREATE_NO_WINDOW, CREATE_SUSPENDED};
 
@@ -61,6 +62,10 @@ impl WindowsJob {
     ) -> io::Result<Self> {
         let handle = create(name)?;
         let reports = Some(port.watch(&handle)?);
+        if features.job_io_usage {
+            // Where the disks are not counted, all reads and writes are told.
+            usage::count_io(&handle);
+        }
         Ok(Self {
             name: name.to_owned(),
             handle: Arc::new(handle),
@@ -89,6 +94,14 @@ impl WindowsJob {
         })
     }
 
+    /// The jobs around it. An error where one is gone: a program would be started without the limits of that job.
+    fn around(&self) -> io::Result<Vec<Arc<Handle>>> {
+        let outer = self.outer.iter().map(Weak::upgrade);
+        outer
+            .collect::<Option<_>>()
+            .ok_or_else(|| io::Error::other("the job around this one is gone; make both again"))
+    }
+
     /// Whether a process in it is the host of a console.
     fn is_host(&self, pid: u32, process: &Handle) -> bool {
         match &self.reports {
@@ -112,6 +125,14 @@ impl Job for WindowsJob {
     }
 
     fn nest(&self, name: &str) -> io::Result<Arc<dyn Job>> {
+        // A system that cannot tell has none.
+        let ui = job_info::query::<JOBOBJECT_BASIC_UI_RESTRICTIONS>(&self.handle);
+        if ui.is_ok_and(|ui| ui.UIRestrictionsClass != 0) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "a job with limits of the kind `ui` can have no job inside it; remove `ui`",
+            ));
+        }
         let this = Arc::downgrade(&self.handle);
         let outer = self.outer.iter().cloned().chain([this]).collect();
         let job = Self::create(name, outer, &self.port, &self.features)?;
@@ -130,7 +151,7 @@ impl Job for WindowsJob {
             Some(size) => Some(console(size, &mem::take(&mut streams))?),
             None => None,
         };
-        let around: Vec<Arc<Handle>> = self.outer.iter().filter_map(Weak::upgrade).collect();
+        let around = self.around()?;
         let jobs = around.iter().chain([&self.handle]);
         // While it is held, the job is neither suspended nor resumed: what is born in between would be missed.
         let mut state = suspend::lock(&self.suspended);
@@ -154,20 +175,32 @@ impl Job for WindowsJob {
             flags: own_console | if waits { CREATE_SUSPENDED } else { 0 },
         })?;
         if let Some(reports) = &self.reports {
-            reports.notices().is_program(born.pid);
+            reports.notices().is_program(born.pid, &born.process);
         }
         let pid = born.pid;
         let process = WindowsProcess::born(born, waits, console)?;
         if stands_still {
-            suspend::suspend_born(&self.handle, pid, &mut state)?;
-            if !launch.suspended {
-                process.resume()?;
-            }
+            let settled = suspend::suspend_born(&self.handle, pid, &mut state);
+            let settled = settled.and_then(|()| {
+                if launch.suspended {
+                    Ok(())
+                } else {
+                    process.resume()
+                }
+            });
+            // Else it would stand still for ever, and nobody knows of it.
+            settled.inspect_err(|_| drop(process.terminate(1)))?;
         }
         Ok(Arc::new(process))
     }
 
     fn set_limits(&self, limits: &Limits) -> io::Result<()> {
+        if !self.outer.is_empty() && !limits.ui.is_empty() {
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "a job inside another one takes no limits of the kind `ui`; remove `ui`",
+            ));
+        }
         limits::set(&self.handle, limits, &self.features)
     }
 

@@ -15,7 +15,7 @@ use windows_sys::Win32::System::Threading::{
 
 use super::deadline::Deadline;
 use super::handle::Handle;
-use super::process::open;
+use super::process::{open, wait};
 use super::process_list::is_console_host;
 use crate::sys::Notice;
 
@@ -108,11 +108,14 @@ impl Notices {
         drop(self.arrived.wait_timeout(self.lock(), timeout));
     }
 
-    /// That we started this process ourselves.
-    pub(super) fn is_program(&self, pid: u32) {
+    /// That we started this process ourselves. One that has ended is not noted: its end may have been told before, and its
+    /// number may be given to a host.
+    pub(super) fn is_program(&self, pid: u32, process: &Handle) {
         let mut state = self.lock();
-        state.programs.insert(pid);
         state.unknown.remove(&pid);
+        if !matches!(wait(process, Duration::ZERO), Ok(Some(_))) {
+            state.programs.insert(pid);
+        }
     }
 
     /// Whether a process that runs is the host of a console.

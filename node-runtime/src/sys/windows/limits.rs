@@ -46,6 +46,11 @@ pub(super) fn set(job: &Handle, limits: &Limits, features: &Features) -> io::Res
             format!("this system takes no limit of the kind {lacking:?}; remove it"),
         ));
     }
+    // The call that is most likely refused is the first one. It is repeated at the end: nobody says what the calls in between
+    // do to it.
+    if needs_groups(&limits.affinity) {
+        job_info::set_groups(job, &groups(&limits.affinity)?)?;
+    }
     let extended = extended(job_info::query(job)?, limits)?;
     lift_sticky(job, &extended)?;
     job_info::set(job, &extended)?;
@@ -53,7 +58,7 @@ pub(super) fn set(job: &Handle, limits: &Limits, features: &Features) -> io::Res
         job_info::set(job, &ui(limits))?;
     }
     if accepted(LimitKind::CpuCap) {
-        job_info::set(job, &cpu(limits.cpu))?;
+        set_cpu(job, limits.cpu)?;
     }
     if accepted(LimitKind::NetworkRate) {
         job_info::set(job, &network(limits.network))?;
@@ -62,6 +67,16 @@ pub(super) fn set(job: &Handle, limits: &Limits, features: &Features) -> io::Res
         job_info::set_groups(job, &groups(&limits.affinity)?)?;
     }
     Ok(())
+}
+
+/// Sets a cap or a weight. From one to the other, the system wants the first one lifted before.
+fn set_cpu(job: &Handle, limit: Option<Cpu>) -> io::Result<()> {
+    let next = cpu(limit);
+    let now: JOBOBJECT_CPU_RATE_CONTROL_INFORMATION = job_info::query(job)?;
+    if now.ControlFlags != next.ControlFlags {
+        job_info::set(job, &cpu(None))?;
+    }
+    job_info::set(job, &next)
 }
 
 /// Whether the affinity is more than the one mask that the extended information has.

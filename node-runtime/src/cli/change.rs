@@ -13,6 +13,7 @@ use super::{output, own};
 use crate::id::Id;
 use crate::keeper::client::Client;
 use crate::keeper::protocol::{Kind, Request};
+use crate::launch;
 use crate::limits::{Cpu, Limits};
 use crate::record::Exit;
 use crate::state::Signal;
@@ -51,6 +52,7 @@ pub(super) fn simple(context: &Context, id: &Id, request: &Request) -> Result<u3
 /// `update`. Prints all limits that hold afterwards.
 pub(super) fn update(context: &Context, command: &Update) -> Result<u32, CommandError> {
     let (limits, lift) = asked(command);
+    launch::check_limits(&limits, &context.host.features(), option)?;
     let resources = command
         .resources
         .as_deref()
@@ -69,6 +71,22 @@ pub(super) fn update(context: &Context, command: &Update) -> Result<u32, Command
         output::json(&now).map_err(CommandError::Print)?;
     }
     Ok(0)
+}
+
+/// The option that asks for a kind of limit; none has the others.
+fn option(kind: LimitKind) -> &'static str {
+    match kind {
+        LimitKind::JobMemory => "--memory-bytes",
+        LimitKind::ProcessMemory => "--process-memory-bytes",
+        LimitKind::CpuCap => "--cpu-maximum",
+        LimitKind::CpuWeight => "--cpu-weight",
+        LimitKind::ActiveProcesses => "--processes",
+        LimitKind::Affinity
+        | LimitKind::Priority
+        | LimitKind::UserInterface
+        | LimitKind::NetworkRate
+        | LimitKind::IoRate => "--resources",
+    }
 }
 
 /// What the options ask for, and which limits they lift.

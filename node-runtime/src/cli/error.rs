@@ -9,7 +9,7 @@ use crate::id::Id;
 use crate::keeper::boot::BootError;
 use crate::keeper::client::AskError;
 use crate::keeper::protocol::Kind;
-use crate::{container, record, storage};
+use crate::{container, launch, record, storage};
 
 /// The exit code of a command that failed.
 pub const FAILED: u32 = 125;
@@ -96,6 +96,9 @@ pub(super) enum CommandError {
     /// An option has a value that it cannot have. The value may be secret and is left out.
     #[error(transparent)]
     Option(#[from] super::quantity::QuantityError),
+    /// An option asks for a limit that cannot be.
+    #[error(transparent)]
+    Limits(#[from] launch::Problems),
     /// Nothing was given to change.
     #[error("nothing to change; name a limit, or a file with --resources")]
     NothingToChange,

@@ -35,7 +35,7 @@ use serde::{Deserialize, Serialize};
 
 pub use command_line::{quote, split};
 pub use document::LARGEST;
-pub use limits::update;
+pub use limits::{check as check_limits, update};
 pub use problem::{Problem, Problems};
 pub use resolve::{ResolveError, resolve};
 pub use spec::{exec, plan};

@@ -251,7 +251,19 @@ fn limits_are_changed_while_it_runs_or_refused_by_name() {
         assert_eq!(now["activeProcesses"], Value::Null);
     } else {
         let refused = bench.fails(&line, 125);
-        assert!(refused.to_lowercase().contains("active"), "{refused}");
+        assert!(refused.contains("--processes"), "{refused}");
+    }
+    for (option, value, least) in [
+        ("--memory-bytes", "1", "from 1048576"),
+        ("--process-memory-bytes", "1048575", "from 1048576"),
+        ("--cpu-maximum", "10001", "from 1 to 10000"),
+        ("--cpu-weight", "10", "from 1 to 9"),
+        ("--processes", "0", "from 1"),
+    ] {
+        let refused = bench.fails(&["update", option, value, &bench.web], 125);
+        for said in [option, value, least] {
+            assert!(refused.contains(said), "{said}: {refused}");
+        }
     }
     let nothing = bench.fails(&["update", &bench.web], 125);
     assert!(nothing.contains("nothing to change"), "{nothing}");

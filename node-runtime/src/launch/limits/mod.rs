@@ -14,6 +14,9 @@ const LEAST_MEMORY: u64 = 1024 * 1024;
 /// A processor rate of all processors, in hundredths of a percent; also the largest weight of the OCI spec.
 const WHOLE: u64 = 10_000;
 
+/// The largest weight of a job.
+const MOST_WEIGHT: u64 = 9;
+
 const STORAGE: &str =
     "Windows cannot limit the input and output of a job since version 1607; leave it out";
 
@@ -61,6 +64,47 @@ pub fn update(resources: &[u8], features: &Features, processors: u32) -> Result<
     asked.read(fields, &mut problems);
     let limits = asked.limits(features, processors, &mut problems);
     problems.unless_any(Some(limits))
+}
+
+/// Checks limits that were given one by one, as a config's are: each for its range and for what the host can do.
+///
+/// `option` is the name under which a limit was given; what is wrong is said of that name.
+///
+/// # Errors
+/// All that is wrong.
+pub fn check(
+    limits: &Limits,
+    features: &Features,
+    option: impl Fn(LimitKind) -> &'static str,
+) -> Result<(), Problems> {
+    let mut problems = Problems::default();
+    let given = |kind, value: u64| Given {
+        path: option(kind).to_owned(),
+        value,
+    };
+    if let Some(bytes) = limits.job_memory_bytes {
+        memory(Some(&given(LimitKind::JobMemory, bytes)), &mut problems);
+    }
+    if let Some(bytes) = limits.process_memory_bytes {
+        memory(Some(&given(LimitKind::ProcessMemory, bytes)), &mut problems);
+    }
+    let _checked: Option<u64> = match limits.cpu {
+        Some(Cpu::Cap(cap)) => {
+            let cap = given(LimitKind::CpuCap, cap.into());
+            ranged(&cap, 1, WHOLE, &mut problems)
+        }
+        Some(Cpu::Weight(weight)) => {
+            let weight = given(LimitKind::CpuWeight, weight.into());
+            ranged(&weight, 1, MOST_WEIGHT, &mut problems)
+        }
+        None => None,
+    };
+    if let Some(count) = limits.active_processes {
+        let count = given(LimitKind::ActiveProcesses, count.into());
+        let _checked: Option<u32> = ranged(&count, 1, u64::from(u32::MAX), &mut problems);
+    }
+    refuse_unknown(limits, features, &option, &mut problems);
+    problems.unless_any(Some(()))
 }
 
 impl Asked {
@@ -115,10 +159,7 @@ impl Asked {
                 .map_or_else(BTreeSet::new, |given| given.value.clone()),
             network: self.network(problems),
         };
-        for kind in limits.kinds().difference(&features.limits) {
-            let rule = format_args!("this host cannot limit {}; leave it out", words(*kind));
-            problems.add(&self.path_of(*kind), rule);
-        }
+        refuse_unknown(&limits, features, |kind| self.path_of(kind), problems);
         limits
     }
 
@@ -216,6 +257,19 @@ impl Asked {
             LimitKind::IoRate => None,
         };
         path.unwrap_or_default()
+    }
+}
+
+/// Refuses the kinds of limits that the host does not have, each by the name it was given under.
+fn refuse_unknown<P: AsRef<str>>(
+    limits: &Limits,
+    features: &Features,
+    path_of: impl Fn(LimitKind) -> P,
+    problems: &mut Problems,
+) {
+    for kind in limits.kinds().difference(&features.limits) {
+        let rule = format_args!("this host cannot limit {}; leave it out", words(*kind));
+        problems.add(path_of(*kind).as_ref(), rule);
     }
 }
 

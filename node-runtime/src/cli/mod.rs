@@ -24,7 +24,7 @@ mod sweep;
 mod unpack;
 
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory as _, Parser as _};
 
@@ -69,6 +69,10 @@ fn run(arguments: Arguments) -> Result<u32, CommandError> {
             .map_err(CommandError::Print)?;
         return Ok(0);
     }
+    // A keeper says by itself, to whoever started it, that it cannot open its log.
+    if !matches!(arguments.command, Command::Keeper(_)) {
+        open_log(&arguments.global)?;
+    }
     let context = &Context::open(arguments.global)?;
     match arguments.command {
         Command::Run(command) => start::run(context, &command),
@@ -97,6 +101,15 @@ fn run(arguments: Arguments) -> Result<u32, CommandError> {
     }
 }
 
+/// The log, where one is asked for. Whoever names one relies on it: what cannot be opened is an error, before anything is done.
+fn open_log(global: &Global) -> Result<Option<Log>, CommandError> {
+    let open = |path: &PathBuf| {
+        Log::open(path, context::log_format(global))
+            .map_err(CommandError::file("open the log", path))
+    };
+    global.log.as_ref().map(open).transpose()
+}
+
 /// Says why a command failed: on standard error, and in the log where there is one.
 fn report(global: &Global, error: &CommandError) {
     let message = chain(error);
@@ -108,9 +121,7 @@ fn report(global: &Global, error: &CommandError) {
     };
     // There is nowhere left to say that this failed.
     drop(writeln!(io::stderr(), "{line}"));
-    if let Some(path) = &global.log
-        && let Ok(log) = Log::open(path, format)
-    {
+    if let Ok(Some(log)) = open_log(global) {
         let now = crate::sys::native().ok().map(|host| host.now());
         log.say(Level::Error, &message, now);
     }

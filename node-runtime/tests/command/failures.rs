@@ -92,6 +92,19 @@ fn errors_are_one_json_object_where_programs_read_them_and_are_in_the_log() {
 }
 
 #[test]
+fn a_log_that_cannot_be_opened_is_said_and_nothing_is_done() {
+    let bench = Bench::new();
+    let log = bench.file("no-such-folder").join("log");
+    let log = log.to_str().unwrap();
+    let run = ["run", "-d", &bench.web, "--", &PROBE, "hang"];
+    for line in [&["list"][..], &run] {
+        let refused = bench.fails(&[&["--log", log], line].concat(), 125);
+        assert!(refused.contains(log), "{refused}");
+    }
+    assert_eq!(bench.done(&["list", "-o", "json"]).trim(), "[]");
+}
+
+#[test]
 fn of_two_creates_with_one_name_at_once_one_succeeds() {
     let bench = Bench::new();
     let bundle = bench.bundle(&bench.web, &["hang"]);

@@ -31,10 +31,10 @@ use crate::limits::Limits;
 
 #[cfg(unix)]
 pub use linux::{helper_main, live_handles, on_interrupt, pipe};
-#[cfg(windows)]
-pub use windows::{access_of, helper_main, live_handles, on_interrupt, pipe, spawn_retries};
 #[cfg(unix)]
 use std::os::unix::fs::symlink;
+#[cfg(windows)]
+pub use windows::{access_of, helper_main, live_handles, on_interrupt, pipe, spawn_retries};
 
 /// Something that runs programs in jobs.
 pub trait Host: fmt::Debug + Send + Sync {

@@ -111,7 +111,7 @@ impl Making<'_> {
 
     fn make(&self, record: &mut Record) -> Result<(Arc<dyn Job>, Placed), Error> {
         self.folder.write(record)?;
-        let job = self.job(&record.job)?;
+        let job = self.job(record)?;
         if self.plan.limits != Limits::default() {
             let set = job.set_limits(&self.plan.limits);
             set.map_err(Error::host("set the limits of the container"))?;
@@ -122,14 +122,18 @@ impl Making<'_> {
         Ok((job, placed))
     }
 
-    fn job(&self, name: &str) -> Result<Arc<dyn Job>, Error> {
+    fn job(&self, record: &Record) -> Result<Arc<dyn Job>, Error> {
+        let name = &record.job;
         let job = match self.pod {
             Some(pod) => pod.nest(name),
             None => self.host.create_job(name),
         };
-        job.map_err(|source| Error::CreateJob {
-            name: name.to_owned(),
-            source,
+        job.map_err(|source| {
+            if source.kind() == io::ErrorKind::AlreadyExists {
+                return Error::NameTaken(record.id.clone());
+            }
+            let name = name.clone();
+            Error::CreateJob { name, source }
         })
     }
 

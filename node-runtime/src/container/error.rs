@@ -33,6 +33,11 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// A job has that name: all roots of a host share the names of their containers.
+    #[error(
+        "a container {0} exists already on this host, perhaps below another --root; choose another name"
+    )]
+    NameTaken(Id),
     /// A stream leads nowhere.
     #[error("failed to open {stream}: {target:?}")]
     OpenStream {
@@ -154,6 +159,7 @@ impl Error {
             Self::Storage(error) => storage_kind(error),
             Self::Resolve(error) => resolve_kind(error),
             Self::Spawn { source, .. } => spawn_kind(source),
+            Self::NameTaken(_) => Kind::AlreadyExists,
             Self::StderrOfTerminal | Self::AllOfOne(_) => Kind::InvalidArgument,
             Self::EndOfTerminal | Self::CannotAsk { .. } | Self::MightRun { .. } => {
                 Kind::FailedPrecondition

@@ -130,6 +130,18 @@ fn of_two_creates_with_one_name_at_once_one_succeeds() {
 }
 
 #[test]
+fn a_name_that_is_taken_below_another_root_is_refused_by_saying_so() {
+    let (bench, elsewhere) = (Bench::new(), Bench::new());
+    bench.detached(&bench.web, &["hang"]);
+    let line = ["run", "-d", &bench.web, "--", &PROBE, "hang"];
+    let refused = elsewhere.fails(&line, 125);
+    for said in [&bench.web, "exists already on this host", "--root"] {
+        assert!(refused.contains(said), "{said}: {refused}");
+    }
+    eventually("nothing is left", PATIENCE, || is_clean(&elsewhere));
+}
+
+#[test]
 fn what_does_not_exist_is_refused_by_its_name_and_forgiven_where_asked() {
     let bench = Bench::new();
     for command in [

@@ -230,6 +230,7 @@ fn copy(from: &mut dyn Read, to: &mut dyn Write) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::arguments::{Global, LogFormat};
     use super::*;
 
     /// Takes text only, as a console of Windows does.
@@ -253,5 +254,30 @@ mod tests {
         let mut console = Console(String::new());
         copy(&mut b"K\xf6ln\n".as_slice(), &mut console);
         assert_eq!(console.0, "K\u{fffd}ln\n");
+    }
+
+    #[test]
+    fn a_program_with_a_terminal_gets_no_stream_for_its_errors_and_any_other_gets_one() {
+        for has_terminal in [true, false] {
+            // Each has a root of its own, and with it addresses of its own.
+            let root = tempfile::tempdir().unwrap();
+            let global = Global {
+                root: Some(root.path().join("root")),
+                log: None,
+                log_format: LogFormat::Text,
+                output: None,
+            };
+            let context = Context::open(global).unwrap();
+            let streams = Streams {
+                stdin: Some(root.path().join("input")),
+                stdout: None,
+                stderr: None,
+                pid_file: None,
+            };
+            let (stdio, relays) = attached(&context, &streams, has_terminal).unwrap();
+            assert!(matches!(stdio.stdout, Sink::Pipe(_)), "{stdio:?}");
+            assert_eq!(stdio.stderr == Sink::Null, has_terminal, "{stdio:?}");
+            drop(relays);
+        }
     }
 }

@@ -341,3 +341,24 @@ fn interrupt(
     });
     sent.map(|_| ()).map_err(CommandError::Thread)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_terminal_is_seen_where_it_is_asked_for_and_nowhere_else() {
+        let bundle = tempfile::tempdir().unwrap();
+        assert!(!bundle_has_terminal(bundle.path()));
+        for terminal in [true, false] {
+            let process = json!({ "args": ["x"], "terminal": terminal });
+            let config = json!({ "process": process }).to_string();
+            std::fs::write(bundle.path().join("config.json"), config).unwrap();
+            assert_eq!(bundle_has_terminal(bundle.path()), terminal);
+            assert_eq!(has_terminal(&Process::Whole(process)), terminal);
+        }
+        assert!(!has_terminal(&Process::Whole(json!({}))));
+    }
+}

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::events::Hub;
 use super::inner::{Inner, Life};
@@ -17,6 +19,12 @@ use crate::record::{self, Exit, Folder, Phase, Record, Store};
 use crate::state::{EventKind, Request, State};
 use crate::storage::{self, Placed};
 use crate::sys::{Host, Job};
+
+/// How long the name of a job may stay taken after everything in it ended.
+const LEFTOVER: Duration = Duration::from_secs(3);
+
+/// How often is looked whether it is free.
+const BREATH: Duration = Duration::from_millis(5);
 
 /// The name of the job of a container.
 pub(super) fn job_name(id: &Id) -> String {
@@ -94,6 +102,13 @@ fn first_record(host: &dyn Host, options: &Options) -> Result<Record, Error> {
     })
 }
 
+/// Whether a job could not be made because the one of a dead container is still being taken apart by the system: nothing runs
+/// in it. The name itself is ours, as the record is.
+fn is_leftover(host: &dyn Host, name: &str, error: &io::Error) -> bool {
+    let is_empty = |job: Arc<dyn Job>| job.processes().is_ok_and(|found| found.is_empty());
+    error.kind() == io::ErrorKind::AlreadyExists && host.open_job(name).map_or(true, is_empty)
+}
+
 /// What a container is made with.
 struct Making<'a> {
     host: &'a Arc<dyn Host>,
@@ -124,11 +139,23 @@ impl Making<'_> {
 
     fn job(&self, record: &Record) -> Result<Arc<dyn Job>, Error> {
         let name = &record.job;
-        let job = match self.pod {
-            Some(pod) => pod.nest(name),
-            None => self.host.create_job(name),
+        let deadline = Instant::now() + LEFTOVER;
+        let made = loop {
+            let made = match self.pod {
+                Some(pod) => pod.nest(name),
+                None => self.host.create_job(name),
+            };
+            match made {
+                Err(error)
+                    if is_leftover(self.host.as_ref(), name, &error)
+                        && Instant::now() < deadline =>
+                {
+                    thread::sleep(BREATH);
+                }
+                made => break made,
+            }
         };
-        job.map_err(|source| {
+        made.map_err(|source| {
             if source.kind() == io::ErrorKind::AlreadyExists {
                 return Error::NameTaken(record.id.clone());
             }

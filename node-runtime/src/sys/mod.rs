@@ -5,6 +5,7 @@
 //! backend: [`fake`] (in memory, everywhere), Windows (job objects, under Wine), and Linux (process groups; for tests and
 //! demonstrations only).
 
+mod companion;
 pub mod fake;
 #[cfg(unix)]
 mod linux;

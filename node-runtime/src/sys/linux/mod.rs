@@ -57,28 +57,13 @@ impl LinuxHost {
         let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
         let system = format!("Linux {}", release.trim());
         Ok(Self {
-            helper: helper()?,
+            helper: super::companion::find(
+                HELPERS,
+                "no program that can hold a job is here; build hosttask-node",
+            )?,
             system,
         })
     }
-}
-
-/// This program, if it can be a holder, or else one that stands beside it or, for a test, one folder up.
-fn helper() -> io::Result<PathBuf> {
-    let this = env::current_exe()?;
-    let is_helper = |path: &Path| {
-        HELPERS
-            .iter()
-            .any(|name| path.file_name() == Some(name.as_ref()))
-    };
-    if is_helper(&this) {
-        return Ok(this);
-    }
-    let folders = this.ancestors().skip(1).take(2);
-    let mut others = folders.flat_map(|folder| HELPERS.map(|name| folder.join(name)));
-    let found = others.find(|path| path.is_file());
-    let text = "no program that can hold a job is here; build hosttask-node";
-    found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, text))
 }
 
 /// Runs this process as a helper where its arguments, the name of the program left out, say so, and returns its exit code.

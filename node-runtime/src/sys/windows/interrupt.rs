@@ -13,9 +13,8 @@
 //! be stopped. So the helper is told who was asked before, and leaves their consoles alone.
 
 use std::collections::BTreeSet;
-use std::env;
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
@@ -26,7 +25,7 @@ use super::pipe;
 use super::process::WindowsProcess;
 use super::process_list::{numbers, open_in};
 use super::spawn::{self, Birth};
-use crate::sys::{Process, Streams};
+use crate::sys::{Process, Streams, companion};
 
 /// The hidden argument that makes a program of ours the helper.
 pub(super) const ARGUMENT: &str = "--interrupt-console";
@@ -43,25 +42,12 @@ const ROUNDS: u32 = 3;
 /// The programs that do the duty of a helper: they call [`super::helper_main`] first.
 const HELPERS: [&str; 2] = ["hosttask-node.exe", "probe.exe"];
 
-/// This program, if it can be the helper, or else one that stands beside it or, for a test, one folder up.
+/// The program that asks others to end.
 fn helper() -> io::Result<PathBuf> {
-    let this = env::current_exe()?;
-    let is_helper = |path: &Path| {
-        HELPERS
-            .iter()
-            .any(|name| path.file_name() == Some(name.as_ref()))
-    };
-    if is_helper(&this) {
-        return Ok(this);
-    }
-    let folders = this.ancestors().skip(1).take(2);
-    let mut others = folders.flat_map(|folder| HELPERS.map(|name| folder.join(name)));
-    others.find(|path| path.is_file()).ok_or_else(|| {
-        io::Error::new(
-            io::ErrorKind::NotFound,
-            "no program is here that can ask others to end; put hosttask-node.exe beside this one",
-        )
-    })
+    companion::find(
+        HELPERS,
+        "no program is here that can ask others to end; put hosttask-node.exe beside this one",
+    )
 }
 
 /// Asks every process of a job. Returns those that could not be asked and are still there.

@@ -16,8 +16,8 @@ use windows_sys::Win32::Security::{
     AdjustTokenPrivileges, DuplicateTokenEx, EqualSid, GetTokenInformation, LUID_AND_ATTRIBUTES,
     LookupAccountSidW, LookupPrivilegeValueW, PSID, SE_PRIVILEGE_REMOVED, SecurityImpersonation,
     TOKEN_ADJUST_DEFAULT, TOKEN_ADJUST_PRIVILEGES, TOKEN_ADJUST_SESSIONID, TOKEN_ASSIGN_PRIMARY,
-    TOKEN_DUPLICATE, TOKEN_OWNER, TOKEN_PRIVILEGES, TOKEN_QUERY, TOKEN_USER, TokenOwner,
-    TokenPrimary, TokenPrivileges, TokenUser,
+    TOKEN_DUPLICATE, TOKEN_INFORMATION_CLASS, TOKEN_OWNER, TOKEN_PRIVILEGES, TOKEN_QUERY,
+    TOKEN_USER, TokenOwner, TokenPrimary, TokenPrivileges, TokenUser,
 };
 use windows_sys::Win32::System::Threading::{GetCurrentProcess, OpenProcessToken};
 
@@ -182,43 +182,37 @@ fn luid(privilege: &str) -> io::Result<LUID> {
 /// `sid` points to one.
 pub(super) unsafe fn owns_what_we_make(sid: PSID) -> io::Result<bool> {
     let token = own_token()?;
-    let mut buffer = [0_u64; 64];
-    let mut length = 0;
-    let room = u32::try_from(size_of_val(&buffer)).map_err(io::Error::other)?;
-    // SAFETY: the token is open; the buffer has as many bytes as are named and is aligned for pointers.
-    let result = unsafe {
-        GetTokenInformation(
-            token.as_raw_handle(),
-            TokenOwner,
-            buffer.as_mut_ptr().cast(),
-            room,
-            &raw mut length,
-        )
-    };
-    check(result)?;
-    // SAFETY: the call succeeded, so the buffer begins with this struct.
+    let buffer = information(&token, TokenOwner)?;
+    // SAFETY: this class begins with this struct.
     let ours = unsafe { buffer.as_ptr().cast::<TOKEN_OWNER>().read() };
     // SAFETY: the caller promises one; the other lies in `buffer`, which lives until the call is over.
     Ok(unsafe { EqualSid(sid, ours.Owner) } != 0)
 }
 
-/// The user of a token as the system spells it: `NT AUTHORITY\SYSTEM`.
-fn account(token: &Handle) -> io::Result<String> {
-    let mut buffer = [0_u64; 64];
+/// What a token says of itself: a struct of the class, which may point further into the buffer.
+fn information(token: &Handle, class: TOKEN_INFORMATION_CLASS) -> io::Result<Box<[u64; 64]>> {
+    let mut buffer = Box::new([0_u64; 64]);
     let mut length = 0;
-    let room = u32::try_from(size_of_val(&buffer)).map_err(io::Error::other)?;
+    let room = u32::try_from(size_of_val(&*buffer)).map_err(io::Error::other)?;
     // SAFETY: the token is open while it is borrowed; the buffer has as many bytes as are named and is aligned for pointers.
     let result = unsafe {
         GetTokenInformation(
             token.as_raw_handle(),
-            TokenUser,
+            class,
             buffer.as_mut_ptr().cast(),
             room,
             &raw mut length,
         )
     };
     check(result)?;
-    // SAFETY: the call succeeded, so the buffer begins with this struct.
+    // On the heap, so that it stays where it is, and what points into it stays right.
+    Ok(buffer)
+}
+
+/// The user of a token as the system spells it: `NT AUTHORITY\SYSTEM`.
+fn account(token: &Handle) -> io::Result<String> {
+    let buffer = information(token, TokenUser)?;
+    // SAFETY: this class begins with this struct.
     let user = unsafe { buffer.as_ptr().cast::<TOKEN_USER>().read() };
     // SAFETY: the user's id lies in `buffer`, which lives until the call is over.
     unsafe { account_of(user.User.Sid) }

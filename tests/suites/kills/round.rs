@@ -93,11 +93,13 @@ impl Round {
         let mark = journal.mark();
         proxy.arm(self.last);
         tasks.change(TASK, &image(self.kind.image())).await.unwrap();
-        let was_killed = tokio::select! {
-            () = proxy.struck() => true,
-            () = self.wait(&tasks, &proxy, &mut operator, self.kind.reason(), false) => false,
-        };
+        tokio::select! {
+            () = proxy.struck() => {}
+            () = self.wait(&tasks, &proxy, &mut operator, self.kind.reason(), false) => {}
+        }
         let writes = proxy.writes();
+        // The write it is killed after may be the very one that the end is read from.
+        let was_killed = self.last > 0 && writes >= self.last;
         if was_killed {
             operator.process.signal(Signal::KILL).unwrap();
             operator.process.wait().await.unwrap();

@@ -1,14 +1,11 @@
 //! The control plane's programs: taken from the machine where new enough, else built once from Go modules.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
-use std::os::unix::fs::symlink;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use crate::error::SetupError;
-use crate::fingerprint::fingerprint;
-use crate::go::Go;
+use crate::module::Module;
 use crate::version::Version;
 
 /// Oldest Kubernetes whose controllers and API server the suites are written for.
@@ -24,8 +21,6 @@ const NAMES: [&str; 6] = [
     "kubectl",
     "kstatus",
 ];
-/// A build nobody has used for so long makes room.
-const KEEP: Duration = Duration::from_hours(24);
 
 /// Where each program is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,51 +128,20 @@ fn in_folder(folder: &Path) -> Programs {
 /// Builds what is missing and returns the folder of it; `only_kstatus` leaves the servers out.
 fn build(only_kstatus: bool, report: &mut dyn FnMut(&str)) -> Result<PathBuf, SetupError> {
     let sources = sources();
-    let go = Go::find(&sources)?;
-    let arguments = build_arguments(&sources, only_kstatus)?;
-    let base = crate::cache_dir().join("control-plane");
-    let folder = base.join(fingerprint(&sources, &go.version, &arguments)?);
-    fs::create_dir_all(&folder).map_err(SetupError::io(format!("create {}", folder.display())))?;
-
-    // Held until the function returns; the system drops it when the process dies.
-    let lock_path = base.join("lock");
-    let lock = File::create(&lock_path)
-        .map_err(SetupError::io(format!("create {}", lock_path.display())))?;
-    if lock.try_lock().is_err() {
-        report("waiting for another process that builds the control plane");
-        lock.lock()
-            .map_err(SetupError::io(format!("lock {}", lock_path.display())))?;
-    }
-    let program = folder.join("control-plane");
-    if !program.is_file() {
-        let what = if only_kstatus {
-            "kstatus"
+    Module {
+        sources: &sources,
+        package: "",
+        arguments: build_arguments(&sources, only_kstatus)?,
+        environment: &[],
+        program: "control-plane",
+        names: &NAMES,
+        what: if only_kstatus {
+            "kstatus from Go modules: about 7 minutes the first time"
         } else {
-            "the control plane"
-        };
-        report(&format!(
-            "building {what} from Go modules: about 7 minutes the first time"
-        ));
-        let partial = folder.join("control-plane.partial");
-        let mut command = arguments;
-        command.extend(["-o".into(), partial.clone().into_os_string(), ".".into()]);
-        go.run(&sources, &command, &base.join("build.log"), report)?;
-        // A build that was cut off must never look finished.
-        fs::rename(&partial, &program)
-            .map_err(SetupError::io(format!("rename {}", partial.display())))?;
+            "the control plane from Go modules: about 7 minutes the first time"
+        },
     }
-    for name in NAMES {
-        let link = folder.join(name);
-        if !link.exists() {
-            symlink("control-plane", &link)
-                .map_err(SetupError::io(format!("link {}", link.display())))?;
-        }
-    }
-    // The modification time of this file is when the build was last used.
-    let used = folder.join("used");
-    fs::write(&used, b"").map_err(SetupError::io(format!("write {}", used.display())))?;
-    remove_old_builds(&base, &folder);
-    Ok(folder)
+    .build(report)
 }
 
 /// The arguments of `go` but for the output: without a version stamp kubectl refuses to start.
@@ -219,26 +183,6 @@ fn kubernetes_version(go_mod: &str) -> Option<&str> {
             .then(|| words.next())
             .flatten()
     })
-}
-
-/// Removes builds of other sources that nobody has used for a day.
-///
-/// Not at once: another clone with other sources may be running its cluster from there.
-fn remove_old_builds(base: &Path, current: &Path) {
-    let Ok(entries) = fs::read_dir(base) else {
-        return;
-    };
-    for folder in entries.flatten().map(|entry| entry.path()) {
-        let is_old = folder
-            .join("used")
-            .metadata()
-            .and_then(|used| used.modified())
-            .is_ok_and(|time| time.elapsed().is_ok_and(|age| age > KEEP));
-        if folder != current && is_old {
-            // A folder that cannot be removed costs space, nothing else.
-            let _ = fs::remove_dir_all(&folder);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -60,7 +60,7 @@ impl fmt::Display for SetupError {
         match self {
             Self::GoMissing { needed } => write!(
                 f,
-                "Go is not installed; the local control plane is built from Go modules and needs Go {needed} or newer\n{}",
+                "Go is not installed; the programs of the bench are built from Go modules and need Go {needed} or newer\n{}",
                 Install(*needed)
             ),
             Self::GoTooOld {
@@ -69,14 +69,14 @@ impl fmt::Display for SetupError {
                 needed,
             } => write!(
                 f,
-                "{} cannot build the local control plane, which needs Go {needed} or newer; it said: {said}\n{}",
+                "{} cannot build the programs of the bench, which need Go {needed} or newer; it said: {said}\n{}",
                 program.display(),
                 Install(*needed)
             ),
             Self::Build { log, tail } => {
                 write!(
                     f,
-                    "failed to build the control plane; whole log: {}\n{tail}",
+                    "failed to build a program of the bench; whole log: {}\n{tail}",
                     log.display()
                 )
             }

@@ -1,4 +1,4 @@
-//! Finds a Go that is new enough and builds the control-plane program with it.
+//! Finds a Go that is new enough and builds the programs of the bench with it.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::error::SetupError;
 use crate::version::Version;
 
-/// What the `go` line of `tests/control-plane/go.mod` asks for.
+/// What the `go` lines of the modules in `tests` ask for.
 const NEEDED: Version = Version::new(1, 26);
 
 /// How often a build that runs for minutes says that it still runs.
@@ -54,11 +54,12 @@ impl Go {
         })
     }
 
-    /// Runs `go` with `arguments` in `sources`, its output in `log`, and says how long it takes every 15 s.
+    /// Runs `go` with `arguments` and `environment` in `sources`, its output in `log`, and says how long it takes every 15 s.
     pub(crate) fn run(
         &self,
         sources: &Path,
         arguments: &[OsString],
+        environment: &[(&str, &str)],
         log: &Path,
         report: &mut dyn FnMut(&str),
     ) -> Result<(), SetupError> {
@@ -71,6 +72,7 @@ impl Go {
             .args(arguments)
             .env("CGO_ENABLED", "0")
             .env("GOWORK", "off")
+            .envs(environment.iter().copied())
             .current_dir(sources)
             .stdin(Stdio::null())
             .stdout(output)

@@ -1,9 +1,11 @@
-//! What both commands and the suites need before anything can run: the cache folder and the control plane's programs.
+//! What both commands and the suites need before anything can run: the cache folder and the bench's programs.
 
+pub mod containerd;
 pub mod control_plane;
 mod error;
 mod fingerprint;
 mod go;
+mod module;
 pub mod version;
 
 use std::path::PathBuf;

@@ -3,13 +3,26 @@
 use std::env;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-/// This program, if it has one of the names, or else one that stands beside it or, for a test, one folder up.
+/// Whether this program does such duties itself, under whatever name it was installed.
+static IS_COMPANION: AtomicBool = AtomicBool::new(false);
+
+/// Says that this program does such duties itself when it is started for them.
+pub(super) fn is_this() {
+    IS_COMPANION.store(true, Ordering::Relaxed);
+}
+
+/// This program, if it said [`is_this`] or has one of the names, or else one that stands beside it or, for a test, one folder
+/// up.
 ///
 /// # Errors
 /// `NotFound` with the words of `missing`.
 pub(super) fn find(names: [&str; 2], missing: &'static str) -> io::Result<PathBuf> {
     let this = env::current_exe()?;
+    if IS_COMPANION.load(Ordering::Relaxed) {
+        return Ok(this);
+    }
     let is_named = |path: &Path| {
         names
             .iter()

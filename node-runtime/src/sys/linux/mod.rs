@@ -67,7 +67,9 @@ impl LinuxHost {
 }
 
 /// Runs this process as a helper where its arguments, the name of the program left out, say so, and returns its exit code.
+/// A program that calls this first needs no other beside it.
 pub fn helper_main(arguments: impl IntoIterator<Item = OsString>) -> Option<i32> {
+    super::companion::is_this();
     let arguments = arguments.into_iter().map(OsString::into_string);
     holder::main(&arguments.collect::<Result<Vec<_>, _>>().ok()?)
 }

@@ -16,9 +16,12 @@ use windows_sys::core::BOOL;
 use super::handle::check;
 use super::interrupt::{ARGUMENT, BEFORE};
 use super::windows_of::close_windows;
+use crate::sys::companion;
 
 /// Does the duty of a helper process if the arguments, the name of the program left out, ask for it. Returns the exit code.
+/// A program that calls this first needs no other beside it.
 pub fn helper_main(arguments: impl IntoIterator<Item = OsString>) -> Option<i32> {
+    companion::is_this();
     let arguments: Vec<OsString> = arguments.into_iter().take(2).collect();
     match arguments.as_slice() {
         [only] if only == ARGUMENT => Some(i32::from(run().is_err())),

@@ -27,5 +27,6 @@ pub mod record;
 pub mod state;
 pub mod storage;
 pub mod sys;
+pub mod ttrpc;
 
 pub mod cli;

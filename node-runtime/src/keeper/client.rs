@@ -176,7 +176,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
-    use crate::sys::Cancel;
+    use crate::sys::{Cancel, Halves};
 
     /// A keeper that says nothing, and how long it was listened to.
     #[derive(Debug, Default)]
@@ -210,6 +210,10 @@ mod tests {
 
         fn canceller(&self) -> Cancel {
             Box::new(|| {})
+        }
+
+        fn split(self: Box<Self>) -> io::Result<Halves> {
+            Err(io::ErrorKind::Unsupported.into())
         }
     }
 

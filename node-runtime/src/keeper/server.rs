@@ -209,7 +209,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::sys::Cancel;
+    use crate::sys::{Cancel, Halves};
 
     /// A client that sends its messages one by one and thinks for an hour before each but the first.
     #[derive(Debug, Default)]
@@ -270,6 +270,10 @@ mod tests {
 
         fn canceller(&self) -> Cancel {
             Box::new(|| {})
+        }
+
+        fn split(self: Box<Self>) -> io::Result<Halves> {
+            Err(io::ErrorKind::Unsupported.into())
         }
     }
 

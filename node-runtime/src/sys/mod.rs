@@ -71,8 +71,9 @@ pub trait Host: fmt::Debug + Send + Sync {
     /// Finds the process of an identity that was recorded; none where it ended, even if its number was given to another.
     fn open_process(&self, id: ProcessId) -> io::Result<Option<Arc<dyn Process>>>;
 
-    /// Serves an address (a pipe name or a socket path) for administrators only. `AlreadyExists` while somebody serves it: a
-    /// second server MUST be refused, not share it. Clients of other machines MUST be refused.
+    /// Serves an address for administrators only: the name of a pipe, or on Linux the path of a socket, also as `unix://PATH`.
+    /// `AlreadyExists` while somebody serves it: a second server MUST be refused, not share it. Clients of other machines MUST
+    /// be refused.
     fn listen(&self, address: &str) -> io::Result<Box<dyn Listener>>;
 
     /// Connects to an address, waiting at most `timeout` for a server that is busy. `NotFound` where nobody serves it.
@@ -182,11 +183,38 @@ pub trait Identity: fmt::Debug + Send + Sync {
 pub trait Listener: fmt::Debug + Send {
     /// The next client; none after `timeout`.
     fn accept(&mut self, timeout: Duration) -> io::Result<Option<Box<dyn Connection>>>;
+
+    /// Makes [`Listener::accept`] fail from another thread, the one under way and those to come.
+    fn canceller(&self) -> Cancel;
 }
 
 /// A stream to another process: one side at a time reads or writes. Reading ends with 0 when the other side closed it.
 pub trait Connection: io::Read + io::Write + fmt::Debug + Send {
     /// How long a read or a write may take; `TimedOut` after that. None waits for ever.
+    fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()>;
+
+    /// Makes a write fail from another thread, the one under way and those to come. How much of it arrived is not known.
+    fn canceller(&self) -> Cancel;
+
+    /// Its two directions, for a thread each. It is closed when both are dropped. Cancellers are those of the directions then.
+    fn split(self: Box<Self>) -> io::Result<Halves>;
+}
+
+/// The two directions of a connection.
+pub type Halves = (Box<dyn Incoming>, Box<dyn Outgoing>);
+
+/// What comes in over a connection, while another thread may use the way out.
+pub trait Incoming: io::Read + fmt::Debug + Send {
+    /// How long a read may take; `TimedOut` after that. None waits for ever. The other direction keeps its own.
+    fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()>;
+
+    /// Makes a read end or fail from another thread, the one under way and those to come.
+    fn canceller(&self) -> Cancel;
+}
+
+/// What goes out over a connection, while another thread may read from it.
+pub trait Outgoing: io::Write + fmt::Debug + Send {
+    /// How long a write may take; `TimedOut` after that. None waits for ever. The other direction keeps its own.
     fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()>;
 
     /// Makes a write fail from another thread, the one under way and those to come. How much of it arrived is not known.

@@ -13,12 +13,12 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::retry_on_intr;
 
-use crate::sys::{Cancel, Connection, Listener};
+use crate::sys::{Cancel, Connection, Halves, Incoming, Listener, Outgoing};
 
 /// Serves a socket, whose lock it holds.
 #[derive(Debug)]
 pub(super) struct LinuxListener {
-    listener: UnixListener,
+    listener: Arc<UnixListener>,
     path: PathBuf,
     _lock: File,
 }
@@ -40,9 +40,14 @@ impl Short {
     }
 }
 
+/// The path of an address: as it is, or after `unix://`, as containerd names its sockets and those of its shims.
+fn path(address: &str) -> &Path {
+    Path::new(address.strip_prefix("unix://").unwrap_or(address))
+}
+
 /// Serves a path.
 pub(super) fn listen(address: &str) -> io::Result<LinuxListener> {
-    let path = PathBuf::from(address);
+    let path = path(address).to_owned();
     let Short(short, _folder) = Short::new(&path)?;
     let lock = path.with_added_extension("lock");
     let lock = OpenOptions::new()
@@ -60,7 +65,7 @@ pub(super) fn listen(address: &str) -> io::Result<LinuxListener> {
     let listener = UnixListener::bind(&short)?;
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
     Ok(LinuxListener {
-        listener,
+        listener: Arc::new(listener),
         path,
         _lock: lock,
     })
@@ -76,7 +81,7 @@ pub(super) fn is_ready(descriptor: impl AsFd, timeout: Duration) -> io::Result<b
 
 /// Connects to a path.
 pub(super) fn connect(address: &str) -> io::Result<Box<dyn Connection>> {
-    let Short(short, _folder) = Short::new(Path::new(address))?;
+    let Short(short, _folder) = Short::new(path(address))?;
     match UnixStream::connect(short) {
         Ok(stream) => Ok(Box::new(LinuxConnection(Arc::new(stream)))),
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
@@ -93,6 +98,16 @@ impl Listener for LinuxListener {
         }
         let (stream, _) = self.listener.accept()?;
         Ok(Some(Box::new(LinuxConnection(Arc::new(stream)))))
+    }
+
+    fn canceller(&self) -> Cancel {
+        let listener = Arc::downgrade(&self.listener);
+        Box::new(move || {
+            if let Some(listener) = listener.upgrade() {
+                // It fails only where it was done before.
+                let _ = rustix::net::shutdown(listener, rustix::net::Shutdown::Read);
+            }
+        })
     }
 }
 
@@ -121,22 +136,59 @@ fn retry(mut operation: impl FnMut() -> io::Result<usize>) -> io::Result<usize> 
 
 impl Connection for LinuxConnection {
     fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        // None at all is refused by the system.
-        let timeout = timeout.map(|it| it.max(Duration::from_millis(1)));
+        let timeout = timeout.map(at_least);
         self.0.set_read_timeout(timeout)?;
         self.0.set_write_timeout(timeout)
     }
 
     fn canceller(&self) -> Cancel {
-        // It does not hold the connection open.
-        let stream = Arc::downgrade(&self.0);
-        Box::new(move || {
-            if let Some(stream) = stream.upgrade() {
-                // It fails only where the other side is gone, and then nothing waits for it.
-                let _ = stream.shutdown(Shutdown::Write);
-            }
-        })
+        cancel(&self.0, Shutdown::Write)
     }
+
+    fn split(self: Box<Self>) -> io::Result<Halves> {
+        let incoming = Half(Arc::clone(&self.0));
+        Ok((Box::new(incoming), Box::new(Half(self.0))))
+    }
+}
+
+/// Shuts one direction of a stream, which it does not hold open.
+fn cancel(stream: &Arc<UnixStream>, direction: Shutdown) -> Cancel {
+    let stream = Arc::downgrade(stream);
+    Box::new(move || {
+        if let Some(stream) = stream.upgrade() {
+            // It fails only where the other side is gone, and then nothing waits for it.
+            let _ = stream.shutdown(direction);
+        }
+    })
+}
+
+/// One direction of a connection.
+#[derive(Debug)]
+struct Half(Arc<UnixStream>);
+
+impl Incoming for Half {
+    fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.0.set_read_timeout(timeout.map(at_least))
+    }
+
+    fn canceller(&self) -> Cancel {
+        cancel(&self.0, Shutdown::Read)
+    }
+}
+
+impl Outgoing for Half {
+    fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.0.set_write_timeout(timeout.map(at_least))
+    }
+
+    fn canceller(&self) -> Cancel {
+        cancel(&self.0, Shutdown::Write)
+    }
+}
+
+/// No time at all is refused by the system.
+fn at_least(timeout: Duration) -> Duration {
+    timeout.max(Duration::from_millis(1))
 }
 
 impl Read for LinuxConnection {
@@ -146,6 +198,22 @@ impl Read for LinuxConnection {
 }
 
 impl Write for LinuxConnection {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        retry(|| (&*self.0).write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Read for Half {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        retry(|| (&*self.0).read(buffer))
+    }
+}
+
+impl Write for Half {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         retry(|| (&*self.0).write(bytes))
     }

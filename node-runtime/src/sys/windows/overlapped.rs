@@ -30,7 +30,7 @@ use super::process::is;
 pub(super) struct Event(Handle);
 
 impl Event {
-    fn new() -> io::Result<Self> {
+    pub(super) fn new() -> io::Result<Self> {
         // SAFETY: it takes numbers only; no name and no attributes are given.
         let raw = unsafe { CreateEventW(ptr::null(), 1, 0, ptr::null()) };
         // SAFETY: `raw` is what the call just returned: null, or a handle that only this function knows.
@@ -53,7 +53,7 @@ impl Event {
 /// One end of a pipe that was opened for overlapped operations. One operation runs at a time.
 #[derive(Debug)]
 pub(super) struct Channel {
-    file: Handle,
+    file: Arc<Handle>,
     done: Event,
     cancelled: Arc<Event>,
 }
@@ -68,10 +68,24 @@ enum Cut {
 impl Channel {
     /// Around an end that was opened with `FILE_FLAG_OVERLAPPED`.
     pub(super) fn new(file: Handle) -> io::Result<Self> {
+        Self::beside(&Arc::new(file), Arc::new(Event::new()?))
+    }
+
+    /// One that `cancelled` ends too.
+    pub(super) fn cancelled_by(file: Handle, cancelled: &Arc<Event>) -> io::Result<Self> {
+        Self::beside(&Arc::new(file), Arc::clone(cancelled))
+    }
+
+    /// Another for the same end that nobody cancelled yet, so that two operations can run at once.
+    pub(super) fn again(&self) -> io::Result<Self> {
+        Self::beside(&self.file, Arc::new(Event::new()?))
+    }
+
+    fn beside(file: &Arc<Handle>, cancelled: Arc<Event>) -> io::Result<Self> {
         Ok(Self {
-            file,
+            file: Arc::clone(file),
             done: Event::new()?,
-            cancelled: Arc::new(Event::new()?),
+            cancelled,
         })
     }
 

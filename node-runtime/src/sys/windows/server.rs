@@ -1,6 +1,7 @@
 //! Named pipes between processes: a server for administrators of this machine only, and its clients.
 
 use std::io::{self, Read, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
 use windows_sys::Win32::Foundation::{
@@ -10,10 +11,10 @@ use windows_sys::Win32::Foundation::{
 
 use super::deadline::Deadline;
 use super::named_pipe::{Direction, Instance, open, serve, wait_for_free};
-use super::overlapped::Channel;
+use super::overlapped::{Channel, Event};
 use super::process::is;
 use super::security::{ADMINISTRATORS, Descriptor};
-use crate::sys::{Cancel, Connection, Listener};
+use crate::sys::{Cancel, Connection, Halves, Incoming, Listener, Outgoing};
 
 /// A server. One end always waits for a client, so that nobody else can take the name.
 #[derive(Debug)]
@@ -21,6 +22,7 @@ pub(super) struct PipeListener {
     address: String,
     access: Descriptor,
     free: Channel,
+    cancelled: Arc<Event>,
 }
 
 impl PipeListener {
@@ -44,10 +46,12 @@ impl PipeListener {
             ),
             other => other,
         })?;
+        let cancelled = Arc::new(Event::new()?);
         Ok(Self {
             address: address.to_owned(),
             access,
-            free: Channel::new(first)?,
+            free: Channel::cancelled_by(first, &cancelled)?,
+            cancelled,
         })
     }
 
@@ -58,7 +62,7 @@ impl PipeListener {
             Instance::Another,
             &self.access,
         )?;
-        Channel::new(another)
+        Channel::cancelled_by(another, &self.cancelled)
     }
 }
 
@@ -81,10 +85,15 @@ impl Listener for PipeListener {
                 Ok(()) | Err(_) => {
                     let free = self.another()?;
                     let taken = std::mem::replace(&mut self.free, free);
-                    return Ok(Some(Box::new(PipeConnection::new(taken))));
+                    return Ok(Some(Box::new(PipeConnection::new(taken.again()?))));
                 }
             }
         }
+    }
+
+    fn canceller(&self) -> Cancel {
+        let cancelled = Arc::clone(&self.cancelled);
+        Box::new(move || cancelled.set())
     }
 }
 
@@ -156,5 +165,55 @@ impl Connection for PipeConnection {
     fn canceller(&self) -> Cancel {
         let cancelled = self.channel.cancelled();
         Box::new(move || cancelled.set())
+    }
+
+    fn split(self: Box<Self>) -> io::Result<Halves> {
+        let half = |channel| {
+            Box::new(Half(Self {
+                channel,
+                timeout: self.timeout,
+            }))
+        };
+        Ok((half(self.channel.again()?), half(self.channel.again()?)))
+    }
+}
+
+/// One direction of a connection.
+#[derive(Debug)]
+struct Half(PipeConnection);
+
+impl Read for Half {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl Write for Half {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        self.0.write(buffer)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Incoming for Half {
+    fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.0.set_timeout(timeout)
+    }
+
+    fn canceller(&self) -> Cancel {
+        self.0.canceller()
+    }
+}
+
+impl Outgoing for Half {
+    fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.0.set_timeout(timeout)
+    }
+
+    fn canceller(&self) -> Cancel {
+        self.0.canceller()
     }
 }

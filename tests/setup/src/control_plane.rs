@@ -172,6 +172,11 @@ fn build_arguments(sources: &Path, only_kstatus: bool) -> Result<Vec<OsString>, 
     Ok(arguments)
 }
 
+/// The arguments of `go` for another program of Kubernetes, whose `go.mod` is in `sources`.
+pub(crate) fn kubernetes_build(sources: &Path) -> Result<Vec<OsString>, SetupError> {
+    build_arguments(sources, false)
+}
+
 /// The version that `go.mod` requires of Kubernetes.
 fn kubernetes_version(go_mod: &str) -> Option<&str> {
     go_mod.lines().find_map(|line| {

@@ -23,6 +23,13 @@ pub enum SetupError {
         /// The lowest version that builds the program.
         needed: Version,
     },
+    /// A program that Debian's packages have is not installed.
+    ToolMissing {
+        /// Its name.
+        program: &'static str,
+        /// The package that has it.
+        package: &'static str,
+    },
     /// `go build` ran and failed.
     Build {
         /// Its whole output.
@@ -49,7 +56,7 @@ impl SetupError {
     /// 2 when the user has to install something first, 1 for every other failure.
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::GoMissing { .. } | Self::GoTooOld { .. } => 2,
+            Self::GoMissing { .. } | Self::GoTooOld { .. } | Self::ToolMissing { .. } => 2,
             Self::Build { .. } | Self::Io { .. } => 1,
         }
     }
@@ -73,6 +80,10 @@ impl fmt::Display for SetupError {
                 program.display(),
                 Install(*needed)
             ),
+            Self::ToolMissing { program, package } => write!(
+                f,
+                "{program} is not installed; install it with: sudo apt-get install -y --no-install-recommends {package}"
+            ),
             Self::Build { log, tail } => {
                 write!(
                     f,
@@ -90,7 +101,10 @@ impl error::Error for SetupError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
             Self::Io { source, .. } => Some(source),
-            Self::GoMissing { .. } | Self::GoTooOld { .. } | Self::Build { .. } => None,
+            Self::GoMissing { .. }
+            | Self::GoTooOld { .. }
+            | Self::ToolMissing { .. }
+            | Self::Build { .. } => None,
         }
     }
 }

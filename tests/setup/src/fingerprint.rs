@@ -6,6 +6,9 @@ use std::path::Path;
 
 use crate::error::SetupError;
 
+/// What the names of the files that are built end with.
+const SOURCES: [&str; 5] = ["go", "mod", "sum", "c", "h"];
+
 /// Names the build: the same sources, Go version and arguments give the same 16 hexadecimal digits.
 pub(crate) fn fingerprint(
     sources: &Path,
@@ -22,7 +25,7 @@ pub(crate) fn fingerprint(
         .map_err(reading())?;
     files.retain(|file| {
         file.extension()
-            .is_some_and(|end| end == "go" || end == "mod" || end == "sum")
+            .is_some_and(|end| SOURCES.iter().any(|one| end == *one))
     });
     files.sort();
     let mut hash = Fnv::new();

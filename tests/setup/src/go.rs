@@ -54,6 +54,13 @@ impl Go {
         })
     }
 
+    /// A command that runs `go` without cgo and without a workspace, as every build here.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.env("CGO_ENABLED", "0").env("GOWORK", "off");
+        command
+    }
+
     /// Runs `go` with `arguments` and `environment` in `sources`, its output in `log`, and says how long it takes every 15 s.
     pub(crate) fn run(
         &self,
@@ -68,10 +75,9 @@ impl Go {
         let errors = output
             .try_clone()
             .map_err(SetupError::io(format!("open {}", log.display())))?;
-        let mut child = Command::new(&self.program)
+        let mut child = self
+            .command()
             .args(arguments)
-            .env("CGO_ENABLED", "0")
-            .env("GOWORK", "off")
             .envs(environment.iter().copied())
             .current_dir(sources)
             .stdin(Stdio::null())

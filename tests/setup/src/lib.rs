@@ -7,6 +7,7 @@ mod fingerprint;
 mod go;
 mod module;
 pub mod version;
+pub mod windows_node;
 
 use std::path::PathBuf;
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use hosttask_setup::control_plane::in_path;
+use hosttask_setup::windows_node;
 
 use crate::cargo;
 use crate::part::{NotSetUp, Session};
@@ -39,17 +40,11 @@ pub(crate) fn windows_compiler(part: &mut Session) -> Result<(), NotSetUp> {
 
 /// Finds Wine, or installs it.
 pub(crate) fn wine(part: &mut Session) -> Result<PathBuf, NotSetUp> {
-    let find = || {
-        // Debian's wine64 alone puts it outside of PATH.
-        let usual = PathBuf::from("/usr/lib/wine/wine64");
-        let usual = usual.is_file().then_some(usual);
-        in_path("wine64").or(usual).or_else(|| in_path("wine"))
-    };
-    if let Some(found) = find() {
+    if let Some(found) = windows_node::wine() {
         return Ok(found);
     }
     apt(part, "wine64")?;
-    find().ok_or_else(|| NotSetUp("wine64 is installed but was not found".to_owned()))
+    windows_node::wine().ok_or_else(|| NotSetUp("wine64 is installed but was not found".to_owned()))
 }
 
 /// Finds cargo-deny in the cache, or builds it there.

@@ -5,6 +5,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use hosttask_setup::windows_node;
+
 use crate::cargo;
 use crate::part::{NotSetUp, Session};
 
@@ -107,10 +109,7 @@ impl Wine {
 
     /// The server lies beside Wine, under one of two names.
     fn server(&self) -> Command {
-        let mut command = ["wineserver", "wineserver64"]
-            .iter()
-            .map(|name| self.program.with_file_name(name))
-            .find(|path| path.is_file())
+        let mut command = windows_node::wine_server(&self.program)
             .map_or_else(|| Command::new("wineserver"), Command::new);
         self.prepare(&mut command);
         command

@@ -54,6 +54,23 @@ impl Id {
         Ok(Self(text.to_owned()))
     }
 
+    /// The name on the whole host of what has this name in a namespace: `web` of `k8s.io` is `web.` and eight digits.
+    ///
+    /// Jobs, roots and accounts are those of the whole host, where each namespace has names of its own. A name that would be
+    /// too long is cut, and gets eight digits more.
+    #[must_use]
+    pub fn within(&self, namespace: &Self) -> Self {
+        let digits = |text: &str| format!("{:08x}", crc32fast::hash(text.as_bytes()));
+        let mark = digits(&namespace.0);
+        let whole = format!("{}.{mark}", self.0);
+        if whole.len() <= LONGEST {
+            return Self(whole);
+        }
+        let start: String = self.0.chars().take(LONGEST - 17).collect();
+        let start = start.trim_end_matches(['.', '_', '-']);
+        Self(format!("{start}.{}{mark}", digits(&self.0)))
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -100,6 +117,26 @@ mod tests {
         for text in ["web", "9f8c0a", "calico-node.v3_1", "A", long.as_str()] {
             assert_eq!(Id::parse(text).unwrap().as_str(), text);
         }
+    }
+
+    #[test]
+    fn a_name_in_a_namespace_is_a_name_of_its_own_on_the_host() {
+        let id = |text: &str| Id::parse(text).unwrap();
+        let (cri, other) = (id("k8s.io"), id("moby"));
+        let long = format!("{}-{}", "a".repeat(58), "b".repeat(17));
+        for name in ["web", "a.b", "9".repeat(64).as_str(), long.as_str()] {
+            let within = id(name).within(&cri);
+            assert_eq!(Id::parse(within.as_str()), Ok(within.clone()));
+            assert_eq!(within, id(name).within(&cri));
+            assert_ne!(within, id(name).within(&other));
+            assert_ne!(within, id(name));
+        }
+        let (one, two) = (format!("{long}1"), format!("{long}2"));
+        assert_ne!(
+            Id(one).within(&cri),
+            Id(two).within(&cri),
+            "what is cut still counts"
+        );
     }
 
     #[test]

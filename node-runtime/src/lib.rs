@@ -24,6 +24,7 @@ pub mod launch;
 pub mod limits;
 pub mod log;
 pub mod record;
+pub mod shim;
 pub mod state;
 pub mod storage;
 pub mod sys;

@@ -26,7 +26,7 @@ const LEFTOVER: Duration = Duration::from_secs(3);
 /// How often is looked whether it is free.
 const BREATH: Duration = Duration::from_millis(5);
 
-/// The name of the job of a container.
+/// The name of the job of a container with this name on the host.
 pub(super) fn job_name(id: &Id) -> String {
     format!("hosttask-{id}")
 }
@@ -91,7 +91,7 @@ fn first_record(host: &dyn Host, options: &Options) -> Result<Record, Error> {
         bundle: options.bundle.to_string_lossy().into_owned(),
         created: host.now(),
         boot_id,
-        job: job_name(&options.id),
+        job: job_name(&options.store.host_name(&options.id)),
         phase: Phase::Creating,
         keeper: options.keeper,
         address: options.address.clone(),
@@ -107,6 +107,43 @@ fn first_record(host: &dyn Host, options: &Options) -> Result<Record, Error> {
 fn is_leftover(host: &dyn Host, name: &str, error: &io::Error) -> bool {
     let is_empty = |job: Arc<dyn Job>| job.processes().is_ok_and(|found| found.is_empty());
     error.kind() == io::ErrorKind::AlreadyExists && host.open_job(name).map_or(true, is_empty)
+}
+
+/// Makes the job of a container, inside that of its pod where it has one.
+fn make_job(
+    host: &dyn Host,
+    pod: Option<&dyn Job>,
+    name: &str,
+    id: &Id,
+) -> Result<Arc<dyn Job>, Error> {
+    let deadline = Instant::now() + LEFTOVER;
+    let made = loop {
+        let made = match pod {
+            Some(pod) => pod.nest(name),
+            None => host.create_job(name),
+        };
+        match made {
+            Err(error) if is_leftover(host, name, &error) && Instant::now() < deadline => {
+                thread::sleep(BREATH);
+            }
+            made => break made,
+        }
+    };
+    made.map_err(|source| {
+        if source.kind() == io::ErrorKind::AlreadyExists {
+            return Error::NameTaken(id.clone());
+        }
+        let name = name.to_owned();
+        Error::CreateJob { name, source }
+    })
+}
+
+/// Makes the job of a pod, for [`Options::pod`] of its containers. The pod itself has no process and no record.
+///
+/// # Errors
+/// [`super::Kind::AlreadyExists`] where a job of that name lives and has processes.
+pub fn pod_job(host: &dyn Host, store: &Store, id: &Id) -> Result<Arc<dyn Job>, Error> {
+    make_job(host, None, &job_name(&store.host_name(id)), id)
 }
 
 /// What a container is made with.
@@ -138,36 +175,13 @@ impl Making<'_> {
     }
 
     fn job(&self, record: &Record) -> Result<Arc<dyn Job>, Error> {
-        let name = &record.job;
-        let deadline = Instant::now() + LEFTOVER;
-        let made = loop {
-            let made = match self.pod {
-                Some(pod) => pod.nest(name),
-                None => self.host.create_job(name),
-            };
-            match made {
-                Err(error)
-                    if is_leftover(self.host.as_ref(), name, &error)
-                        && Instant::now() < deadline =>
-                {
-                    thread::sleep(BREATH);
-                }
-                made => break made,
-            }
-        };
-        made.map_err(|source| {
-            if source.kind() == io::ErrorKind::AlreadyExists {
-                return Error::NameTaken(record.id.clone());
-            }
-            let name = name.clone();
-            Error::CreateJob { name, source }
-        })
+        make_job(self.host.as_ref(), self.pod, &record.job, &record.id)
     }
 
     fn place(&self, record: &mut Record, job: &dyn Job) -> Result<Placed, Error> {
         let id = record.id.clone();
         let request = storage::Request {
-            id: &id,
+            id: &self.store.host_name(&id),
             root: &self.plan.root,
             mounts: &self.plan.mounts,
             bundle: self.bundle,

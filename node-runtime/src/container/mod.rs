@@ -42,6 +42,7 @@ use crate::sys::{Console, Host, Job, Means, ProcessId, ProcessInfo, Usage};
 
 use self::inner::Inner;
 
+pub use self::create::pod_job;
 pub use self::error::{Error, Kind, chain};
 pub use self::events::{Event, Events};
 pub use self::recover::{Found, Standing, Swept, discard, inspect, inspect_all, sweep};

@@ -146,8 +146,9 @@ pub fn sweep(host: &dyn Host, store: &Store) -> Result<Swept, Error> {
     let mut live = BTreeSet::new();
     for found in inspect_all(host, store)? {
         let id = found.id.clone();
+        let name = store.host_name(&id);
         if is_live(host, &found) {
-            live.insert(id);
+            live.insert(name);
             continue;
         }
         let Some(record) = found.record else { continue };
@@ -157,7 +158,7 @@ pub fn sweep(host: &dyn Host, store: &Store) -> Result<Swept, Error> {
             Err(error) => {
                 let why = chain(&error);
                 swept.failed.push(format!("container {id}: {why}"));
-                live.insert(id);
+                live.insert(name);
             }
         }
     }
@@ -279,15 +280,17 @@ pub fn discard(
 
 /// Without a record, the job is known by its name, and what was attached by its marks.
 fn discard_damaged(host: &dyn Host, store: &Store, id: &Id) -> Result<Option<Exit>, Error> {
-    end_job(host, &job_name(id)).map_err(Error::host("end the processes"))?;
-    let lives = |other: &Id| other != id;
+    let name = store.host_name(id);
+    end_job(host, &job_name(&name)).map_err(Error::host("end the processes"))?;
+    let lives = |other: &Id| *other != name;
     storage::sweep(host.storage(), &host.places(), &lives)?;
     remove(host, store, id)?;
     Ok(None)
 }
 
 fn remove(host: &dyn Host, store: &Store, id: &Id) -> Result<(), Error> {
-    let lives = |owner: &str| owner != id.as_str();
+    let name = store.host_name(id);
+    let lives = |owner: &str| owner != name.as_str();
     let swept = host.sweep_identities(&lives);
     swept.map_err(Error::host("remove the temporary account of the container"))?;
     store.remove(id)?;

@@ -5,6 +5,7 @@
 //!                      lock     locked by whoever writes
 //!                      …        the container's own files
 //!   ROOT/trash/ID.N             what is being removed
+//!   ROOT/namespace              the namespace of containerd whose containers these are, if they are of one
 //! ```
 //!
 //! A folder without a record is no container: its creation or its removal was cut short, and nothing was done to the host
@@ -37,6 +38,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long it waits for one of them to be done.
 const BREATH: Duration = Duration::from_millis(1);
 
+/// The file that names the namespace.
+const NAMESPACE: &str = "namespace";
+
 /// The most names that are tried for one container in the trash.
 const MOST_TRASH: usize = 10_000;
 
@@ -51,6 +55,7 @@ pub type Listed = (Id, Result<Record, Error>);
 pub struct Store {
     containers: PathBuf,
     trash: PathBuf,
+    namespace: Option<Id>,
     held: Mutex<BTreeMap<Id, Weak<Lock>>>,
 }
 
@@ -97,18 +102,7 @@ impl Store {
     ///
     /// Fails with [`Error::Link`] where `root` is a link: whoever made it could exchange what it leads to.
     pub fn open(root: &Path, storage: &dyn Storage) -> Result<Self, Error> {
-        fs::create_dir_all(root).map_err(failed("make the folder", root))?;
-        let entry = storage
-            .entry(root)
-            .map_err(failed("look at the folder", root))?;
-        if entry == Some(Entry::Link) {
-            return Err(Error::Link {
-                path: root.to_path_buf(),
-            });
-        }
-        storage
-            .protect(root)
-            .map_err(failed("protect the folder", root))?;
+        make_protected(root, storage)?;
         let folder = |name| {
             let path = root.join(name);
             fs::create_dir_all(&path).map_err(failed("make the folder", &path))?;
@@ -117,8 +111,39 @@ impl Store {
         Ok(Self {
             containers: folder("containers")?,
             trash: folder("trash")?,
+            namespace: read_namespace(root)?,
             held: Mutex::default(),
         })
+    }
+
+    /// Opens the records of a namespace of containerd, in a folder of that name below `root`, which is protected too.
+    ///
+    /// Fails as [`Store::open`].
+    pub fn open_namespace(
+        root: &Path,
+        namespace: &Id,
+        storage: &dyn Storage,
+    ) -> Result<Self, Error> {
+        make_protected(root, storage)?;
+        let root = root.join(namespace.as_str());
+        let store = Self::open(&root, storage)?;
+        if store.namespace.is_none() {
+            let path = root.join(NAMESPACE);
+            let name = namespace.as_str().as_bytes();
+            replace(&RealDisk, &root, NAMESPACE, name).map_err(failed("write", &path))?;
+        }
+        Ok(Self {
+            namespace: Some(namespace.clone()),
+            ..store
+        })
+    }
+
+    /// The name of a container on the whole host: that of its job, its root and its account.
+    pub fn host_name(&self, id: &Id) -> Id {
+        match &self.namespace {
+            Some(namespace) => id.within(namespace),
+            None => id.clone(),
+        }
     }
 
     /// The folder of a container, for its own files. All of it is removed with the record.
@@ -324,6 +349,32 @@ impl Store {
         // Where trash cannot be looked into every name seems taken: then the renaming says why.
         let free = (0..MOST_TRASH).map(path).find(|path| !is_there(path));
         free.unwrap_or_else(|| path(MOST_TRASH))
+    }
+}
+
+/// Makes a folder that only administrators reach.
+fn make_protected(root: &Path, storage: &dyn Storage) -> Result<(), Error> {
+    fs::create_dir_all(root).map_err(failed("make the folder", root))?;
+    let entry = storage
+        .entry(root)
+        .map_err(failed("look at the folder", root))?;
+    if entry == Some(Entry::Link) {
+        return Err(Error::Link {
+            path: root.to_path_buf(),
+        });
+    }
+    storage
+        .protect(root)
+        .map_err(failed("protect the folder", root))
+}
+
+/// The namespace whose records these are. A file that names none is no reason to lose them.
+fn read_namespace(root: &Path) -> Result<Option<Id>, Error> {
+    let path = root.join(NAMESPACE);
+    match fs::read_to_string(&path) {
+        Ok(name) => Ok(Id::parse(&name).ok()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed("read", &path)(error)),
     }
 }
 

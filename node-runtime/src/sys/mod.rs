@@ -31,11 +31,11 @@ use serde::{Deserialize, Serialize};
 use crate::limits::Limits;
 
 #[cfg(unix)]
-pub use linux::{helper_main, live_handles, on_interrupt, pipe};
+pub use linux::{helper_main, live_handles, on_interrupt, own_process, pipe};
 #[cfg(unix)]
 use std::os::unix::fs::symlink;
 #[cfg(windows)]
-pub use windows::{access_of, helper_main, live_handles, on_interrupt, pipe, spawn_retries};
+pub use windows::{access_of, helper_main, live_handles, on_interrupt, own_process, pipe, spawn_retries};
 
 /// Something that runs programs in jobs.
 pub trait Host: fmt::Debug + Send + Sync {

@@ -80,6 +80,13 @@ pub fn live_handles() -> i64 {
     i64::try_from(open).unwrap_or(i64::MAX)
 }
 
+/// This process, as others find it.
+pub fn own_process() -> io::Result<ProcessId> {
+    let own = procfs::Stat::read(std::process::id());
+    own.map(|it| it.id)
+        .ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
 /// Sets a flag when this process is asked to end, which then no longer ends it.
 pub fn on_interrupt(flag: Arc<AtomicBool>) -> io::Result<()> {
     signal_hook::flag::register(SIGTERM, Arc::clone(&flag))?;

@@ -56,5 +56,6 @@ mod windows_of;
 pub use folder::access_of;
 pub use handle::live_handles;
 pub use helper::{helper_main, on_interrupt};
+pub use process::own_process;
 pub(super) use host::WindowsHost;
 pub use spawn::spawn_retries;

@@ -192,6 +192,15 @@ pub(super) fn times(process: &Handle) -> io::Result<Times> {
     })
 }
 
+/// This process, as others find it.
+pub fn own_process() -> io::Result<ProcessId> {
+    let pid = std::process::id();
+    let own = open(pid, PROCESS_QUERY_LIMITED_INFORMATION)?;
+    let own = own.ok_or(io::ErrorKind::NotFound)?;
+    let started = times(&own)?.created;
+    Ok(ProcessId { pid, started })
+}
+
 /// Waits for the end of a process.
 pub(super) fn wait(process: &Handle, timeout: Duration) -> io::Result<Option<u32>> {
     let deadline = Deadline::after(timeout);

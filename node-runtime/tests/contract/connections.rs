@@ -194,3 +194,126 @@ pub(crate) fn many_clients_are_served_one_after_the_other(bench: &Bench) {
         }
     });
 }
+
+pub(crate) fn both_directions_are_used_at_once(bench: &Bench) {
+    const SIZE: usize = 1024 * 1024;
+    let at = address(bench);
+    let mut listener = bench.host.listen(&at).unwrap();
+    let ends = pair(bench, listener.as_mut(), &at);
+    std::thread::scope(|scope| {
+        for (number, end) in (1_u8..).zip(ends) {
+            let (mut incoming, mut outgoing) = end.split().unwrap();
+            incoming.set_timeout(Some(LONG)).unwrap();
+            outgoing.set_timeout(Some(LONG)).unwrap();
+            // Neither side reads before both have written more than a pipe holds.
+            let writer =
+                scope.spawn(move || outgoing.write_all(&vec![number; SIZE]).map(|()| outgoing));
+            scope.spawn(move || {
+                let mut buffer = vec![0; SIZE];
+                incoming.read_exact(&mut buffer).unwrap();
+                assert_eq!(buffer, vec![3 - number; SIZE]);
+                drop(writer.join().unwrap().unwrap());
+            });
+        }
+    });
+}
+
+pub(crate) fn a_read_that_waits_holds_no_write_up_and_has_a_time_of_its_own(bench: &Bench) {
+    let at = address(bench);
+    let mut listener = bench.host.listen(&at).unwrap();
+    let [client, mut server] = pair(bench, listener.as_mut(), &at);
+    let (mut incoming, mut outgoing) = client.split().unwrap();
+    outgoing.set_timeout(Some(LONG)).unwrap();
+    incoming.set_timeout(Some(SHORT)).unwrap();
+    assert_eq!(kind(incoming.read(&mut [0])), ErrorKind::TimedOut);
+    incoming.set_timeout(None).unwrap();
+    let reader = std::thread::spawn(move || {
+        let mut answer = [0; 6];
+        incoming
+            .read_exact(&mut answer)
+            .map(|()| (answer, incoming))
+    });
+    outgoing.write_all(b"question").unwrap();
+    let mut question = [0; 8];
+    server.read_exact(&mut question).unwrap();
+    assert!(!reader.is_finished());
+    server.write_all(b"answer").unwrap();
+    let (answer, incoming) = reader.join().unwrap().unwrap();
+    assert_eq!(&answer, b"answer");
+    drop((incoming, outgoing));
+    assert_eq!(server.read(&mut [0]).unwrap(), 0);
+}
+
+pub(crate) fn each_direction_is_cut_from_another_thread(bench: &Bench) {
+    let at = address(bench);
+    let mut listener = bench.host.listen(&at).unwrap();
+    let [client, server] = pair(bench, listener.as_mut(), &at);
+    let (mut incoming, mut outgoing) = client.split().unwrap();
+    let (cut_incoming, cut_outgoing) = (incoming.canceller(), outgoing.canceller());
+    let reader = std::thread::spawn(move || {
+        incoming.set_timeout(None).unwrap();
+        // Cut off is an end or an error, now and later.
+        [(); 2].map(|()| incoming.read(&mut [0]).unwrap_or(0))
+    });
+    let writer = std::thread::spawn(move || {
+        outgoing.set_timeout(None).unwrap();
+        while outgoing.write(&[0; 4096]).is_ok() {}
+        outgoing.write(&[0]).unwrap_err();
+    });
+    std::thread::park_timeout(SHORT);
+    assert!(!reader.is_finished() && !writer.is_finished());
+    cut_incoming();
+    assert_eq!(reader.join().unwrap(), [0, 0]);
+    assert!(!writer.is_finished());
+    cut_outgoing();
+    writer.join().unwrap();
+    drop(server);
+}
+
+pub(crate) fn accepting_is_cut_from_another_thread(bench: &Bench) {
+    let at = address(bench);
+    let mut listener = bench.host.listen(&at).unwrap();
+    let cut = listener.canceller();
+    let accepting = std::thread::spawn(move || {
+        let first = listener.accept(LONG).map(drop);
+        (first, listener.accept(LONG).map(drop), listener)
+    });
+    std::thread::park_timeout(SHORT);
+    assert!(!accepting.is_finished());
+    let start = Instant::now();
+    cut();
+    let (first, second, listener) = accepting.join().unwrap();
+    assert!(start.elapsed() < LONG);
+    first.unwrap_err();
+    second.unwrap_err();
+    drop(listener);
+    // It is gone as any other.
+    assert_eq!(kind(bench.host.connect(&at, SHORT)), ErrorKind::NotFound);
+    cut();
+}
+
+pub(crate) fn an_accepted_client_outlives_its_listener(bench: &Bench) {
+    let at = address(bench);
+    let mut listener = bench.host.listen(&at).unwrap();
+    let [mut client, mut server] = pair(bench, listener.as_mut(), &at);
+    listener.canceller()();
+    drop(listener);
+    client.write_all(b"x").unwrap();
+    server.read_exact(&mut [0]).unwrap();
+    let (_incoming, mut outgoing) = server.split().unwrap();
+    outgoing.write_all(b"y").unwrap();
+    client.read_exact(&mut [0]).unwrap();
+}
+
+pub(crate) fn sockets_are_named_as_containerd_names_them(bench: &Bench) {
+    let backend = bench.host.features().backend;
+    if backend != "linux" {
+        return bench.not_run("unix:// addresses", "only Linux has them");
+    }
+    let path = bench.path("socket");
+    let mut listener = bench.host.listen(&format!("unix://{path}")).unwrap();
+    for at in [path.clone(), format!("unix://{path}")] {
+        pair(bench, listener.as_mut(), &at);
+    }
+    assert_eq!(kind(bench.host.listen(&path)), ErrorKind::AlreadyExists);
+}

@@ -131,6 +131,12 @@ suite! {
         waiting_for_a_client_ends_with_its_time
         a_client_does_not_wait_longer_than_it_wants_to
         many_clients_are_served_one_after_the_other
+        both_directions_are_used_at_once
+        a_read_that_waits_holds_no_write_up_and_has_a_time_of_its_own
+        each_direction_is_cut_from_another_thread
+        accepting_is_cut_from_another_thread
+        an_accepted_client_outlives_its_listener
+        sockets_are_named_as_containerd_names_them
     }
     identity {
         whoever_runs_the_runtime_can_be_inherited

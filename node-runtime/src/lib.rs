@@ -19,6 +19,7 @@
 
 pub mod container;
 pub mod id;
+pub mod install;
 pub mod keeper;
 pub mod launch;
 pub mod limits;

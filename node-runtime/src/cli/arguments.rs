@@ -109,6 +109,10 @@ pub enum Command {
     Spec(Spec),
     /// Unpack layers of an image into a folder
     Unpack(Unpack),
+    /// Make containerd of this node know the runtime: the shim, a drop-in, its import; restarts containerd where it has to
+    Install(Install),
+    /// Make containerd of this node forget the runtime
+    Uninstall(Uninstall),
     /// Print a script that completes commands in a shell
     Completion(Completion),
     /// Hold a container (started by `create` and `run`)
@@ -323,6 +327,48 @@ pub struct Unpack {
     /// The layers, lowest first: tar files, also compressed by gzip, or folders
     #[arg(required = true, value_name = "LAYER")]
     pub layers: Vec<PathBuf>,
+}
+
+/// What `install` and `uninstall` share.
+#[derive(Debug, Clone, Args)]
+pub struct Node {
+    /// The folder with the programs to install [default: that of this program]
+    #[arg(long, value_name = "DIR")]
+    pub from: Option<PathBuf>,
+    /// The folder of containerd [default: that of its service]
+    #[arg(long, value_name = "DIR")]
+    pub containerd: Option<PathBuf>,
+    /// The configuration of containerd [default: that of its service]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The service of containerd
+    #[arg(long, default_value = "containerd", value_name = "NAME")]
+    pub service: String,
+    /// Leave the restart of containerd to somebody else
+    #[arg(long)]
+    pub no_restart: bool,
+}
+
+/// `install`.
+#[derive(Debug, Args)]
+pub struct Install {
+    /// Where everything is
+    #[command(flatten)]
+    pub node: Node,
+    /// Change nothing; end with 1 where there is something to do
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// `uninstall`.
+#[derive(Debug, Args)]
+pub struct Uninstall {
+    /// Where everything is
+    #[command(flatten)]
+    pub node: Node,
+    /// Also while containers of the runtime are on the node
+    #[arg(short, long)]
+    pub force: bool,
 }
 
 /// `completion`.

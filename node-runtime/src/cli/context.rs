@@ -1,5 +1,6 @@
 //! What every command needs: the host, the folder with the records, and the way to a container's keeper.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::arguments::{Global, LogFormat, Output};
 use super::error::CommandError;
 use crate::id::Id;
+use crate::install;
 use crate::keeper::address;
 use crate::keeper::client::Client;
 use crate::log::Format;
@@ -90,6 +92,23 @@ impl Context {
         while self.host.open_job(job).is_ok() && Instant::now() < deadline {
             std::thread::sleep(LOOK);
         }
+    }
+
+    /// How many containers that containerd started are on this node, in all of its namespaces.
+    pub(super) fn shim_containers(&self) -> Result<usize, CommandError> {
+        let root = install::shim_root(&self.places);
+        let entries = match std::fs::read_dir(&root) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+            Err(error) => return Err(CommandError::file("read", root)(error)),
+        };
+        let mut count = 0;
+        for entry in entries {
+            let entry = entry.map_err(CommandError::file("read", &root))?;
+            let store = Store::open(&entry.path(), self.host.storage())?;
+            count += store.list()?.len();
+        }
+        Ok(count)
     }
 
     /// Where the keeper of a container is reached.

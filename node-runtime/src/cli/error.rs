@@ -9,7 +9,7 @@ use crate::id::Id;
 use crate::keeper::boot::BootError;
 use crate::keeper::client::AskError;
 use crate::keeper::protocol::Kind;
-use crate::{container, launch, record, storage};
+use crate::{container, install, launch, record, storage};
 
 /// The exit code of a command that failed.
 pub const FAILED: u32 = 125;
@@ -99,6 +99,14 @@ pub(super) enum CommandError {
     /// An option asks for a limit that cannot be.
     #[error(transparent)]
     Limits(#[from] launch::Problems),
+    /// The runtime could not be installed in containerd, or removed from it.
+    #[error(transparent)]
+    Install(#[from] install::Error),
+    /// Containers of the runtime are on the node.
+    #[error(
+        "{0} containers of this runtime are on the node, and nobody could end them without it; remove their pods first, or say --force"
+    )]
+    StillUsed(usize),
     /// Nothing was given to change.
     #[error("nothing to change; name a limit, or a file with --resources")]
     NothingToChange,

@@ -13,6 +13,7 @@ mod events;
 mod features;
 mod findings;
 mod hold;
+mod install;
 mod known;
 mod output;
 mod own;
@@ -93,6 +94,8 @@ fn run(arguments: Arguments) -> Result<u32, CommandError> {
         Command::Sweep => sweep::sweep(context),
         Command::Doctor => doctor::doctor(context),
         Command::Features => features::features(context),
+        Command::Install(command) => install::install(context, &command),
+        Command::Uninstall(command) => install::uninstall(context, &command),
         Command::Spec(command) => spec::spec(context, &command),
         Command::Unpack(command) => unpack::unpack(context, &command),
         Command::Keeper(keeper) => hold::hold(context, &keeper.id),

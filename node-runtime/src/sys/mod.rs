@@ -7,6 +7,7 @@
 
 mod companion;
 pub mod fake;
+pub mod services;
 #[cfg(unix)]
 mod linux;
 #[cfg(windows)]
@@ -29,6 +30,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::Limits;
+
+pub use services::Services;
 
 #[cfg(unix)]
 pub use linux::{helper_main, live_handles, on_interrupt, own_process, pipe};

@@ -405,6 +405,35 @@ async fn the_samples_are_accepted_without_a_warning() {
 }
 
 #[tokio::test]
+async fn the_tasks_of_the_node_runtime_are_accepted_without_a_warning() {
+    let server = Server::start().await;
+    let runtime = workspace_root().join("config/runtime");
+    // The namespace comes with the first.
+    for folder in [
+        runtime.clone(),
+        runtime.join("doctor"),
+        runtime.join("uninstall"),
+    ] {
+        let applied = server
+            .cluster
+            .kubectl(&["apply", "-k", &folder.to_string_lossy()])
+            .await
+            .unwrap();
+        assert!(
+            applied.is_success() && !applied.stderr.contains("Warning"),
+            "{}: {}",
+            folder.display(),
+            applied.stderr
+        );
+        assert!(
+            applied.stdout.contains("windowshosttask.hosttask.dev/"),
+            "{}",
+            applied.stdout
+        );
+    }
+}
+
+#[tokio::test]
 async fn two_writers_of_one_task_share_its_lists_by_key() {
     let server = Server::start().await;
     let part = |env: &str| {

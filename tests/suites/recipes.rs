@@ -136,6 +136,17 @@ fn every_recipe_has_a_list_and_every_difference_a_reason() {
 }
 
 #[test]
+fn the_tasks_that_install_the_node_runtime_are_valid() {
+    let runtime = manifest::repository().join("config/runtime");
+    for folder in ["install", "doctor", "uninstall"] {
+        let documents = manifest::documents(&runtime.join(folder).join("task.yaml")).unwrap();
+        let task = only(documents, folder);
+        let problems = validated::desired(&task, &[]).err().unwrap_or_default();
+        assert!(problems.is_empty(), "{folder}: {problems:?}");
+    }
+}
+
+#[test]
 fn no_recipe_follows_a_moving_tag() {
     for recipe in RECIPES {
         let pod = ours(recipe);

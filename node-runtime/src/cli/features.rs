@@ -15,7 +15,7 @@ pub(super) fn features(context: &Context) -> Result<u32, CommandError> {
 }
 
 /// The document of the OCI runtime specification, with what is ours under a name of ours.
-fn document(features: &Features, places: &Places) -> Value {
+pub(crate) fn document(features: &Features, places: &Places) -> Value {
     json!({
         "ociVersionMin": "1.0.0",
         "ociVersionMax": super::OCI_VERSION,

@@ -10,7 +10,7 @@ mod context;
 mod doctor;
 mod error;
 mod events;
-mod features;
+pub(crate) mod features;
 mod findings;
 mod hold;
 mod install;

@@ -9,5 +9,8 @@
 //!
 //! One process serves a whole pod. Its death ends its containers: the jobs are closed with it.
 
+pub mod address;
+pub mod boot;
+pub mod log_pipe;
 pub mod publisher;
 pub mod service;

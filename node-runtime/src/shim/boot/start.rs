@@ -1,0 +1,224 @@
+//! `start`: from what containerd says to a shim that answers.
+
+use std::env;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use containerd_shim_protos::api::ConnectRequest;
+use protobuf::Message as _;
+
+use super::arguments::Options;
+use super::bundle::{Bundle, Known};
+use super::daemon;
+use super::error::CommandError;
+use super::message::{self, Order};
+use crate::id::Id;
+use crate::keeper::boot;
+use crate::keeper::protocol::Kind;
+use crate::shim::address;
+use crate::sys::{Host, Places, ProcessId, Rules};
+use crate::ttrpc::{Client, Error};
+
+/// The variable that names the folder with the records of all namespaces.
+pub(super) const STATE_ROOT: &str = "HOSTTASK_STATE_ROOT";
+
+/// How long a shim may take to be connected to, and to answer. A busy machine needs seconds.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long is waited for a shim of the same name that may run already.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// What a shim is asked to see that it answers.
+const SERVICE: &str = "containerd.task.v3.Task";
+
+/// What `start` was given.
+pub(super) struct Start<'a> {
+    pub(super) host: Arc<dyn Host>,
+    pub(super) options: &'a Options,
+    pub(super) order: Order,
+    pub(super) state_root: PathBuf,
+    pub(super) program: PathBuf,
+}
+
+/// The folder with the records of all namespaces: the one that was named, or the usual one.
+pub(super) fn state_root(places: &Places) -> Result<PathBuf, CommandError> {
+    let named = env::var_os(STATE_ROOT).filter(|it| !it.is_empty());
+    let root = named.map_or_else(|| PathBuf::from(&places.state_root), PathBuf::from);
+    std::path::absolute(&root).map_err(CommandError::file("find the full path of", root))
+}
+
+impl Start<'_> {
+    /// Sees that a shim answers, and prints where.
+    pub(super) fn run(&self, output: &mut dyn Write) -> Result<(), CommandError> {
+        let bundle = Bundle::open(self.options.bundle.as_deref())?;
+        leave(&self.program)?;
+        match bundle.pod().filter(|pod| *pod != self.options.id) {
+            Some(sandbox) => self.join(&bundle, sandbox, output),
+            None => self.own(&bundle, output),
+        }
+    }
+
+    /// Adds a container to a pod whose shim runs.
+    fn join(
+        &self,
+        bundle: &Bundle,
+        sandbox: Id,
+        output: &mut dyn Write,
+    ) -> Result<(), CommandError> {
+        let address = self.address(&sandbox);
+        if let Err(source) = self.ask(&address, &sandbox, PATIENCE) {
+            return Err(CommandError::NoSandbox {
+                sandbox,
+                address,
+                source,
+            });
+        }
+        bundle.tell_address(&address)?;
+        self.print(&address, output)
+    }
+
+    /// Starts a shim, unless the one of that name runs: then somebody else started it, or asks again.
+    fn own(&self, bundle: &Bundle, output: &mut dyn Write) -> Result<(), CommandError> {
+        let id = &self.options.id;
+        let address = self.address(id);
+        if self.ask(&address, id, LOOK).is_ok() {
+            self.print(&address, output)?;
+            return self.told(&address);
+        }
+        self.make_folder(&address)?;
+        let arguments = self.arguments(bundle, &address);
+        let started = boot::start(self.host.as_ref(), &self.program, &arguments);
+        let process = match started.map_err(CommandError::from) {
+            Ok(process) => Some(process),
+            // Another start was quicker.
+            Err(CommandError::Refused(failure)) if failure.kind == Kind::AlreadyExists => None,
+            Err(error) => return Err(error),
+        };
+        let finished = self.finish(bundle, &address, process, output);
+        finished.inspect_err(|_| {
+            if let Some(process) = process {
+                end(self.host.as_ref(), process);
+                bundle.forget();
+            }
+        })
+    }
+
+    /// Sees that the new shim answers, and tells everybody.
+    fn finish(
+        &self,
+        bundle: &Bundle,
+        address: &str,
+        process: Option<ProcessId>,
+        output: &mut dyn Write,
+    ) -> Result<(), CommandError> {
+        let unready = |source| CommandError::Unready {
+            address: address.to_owned(),
+            source,
+        };
+        let id = &self.options.id;
+        self.ask(address, id, PATIENCE).map_err(unready)?;
+        if let Some(process) = process {
+            bundle.tell(&Known {
+                process,
+                address: address.to_owned(),
+                state_root: self.state_root.clone(),
+            })?;
+        }
+        self.print(address, output)?;
+        self.told(address)
+    }
+
+    /// Whether a shim answers, whatever it says.
+    fn ask(&self, address: &str, id: &Id, patience: Duration) -> Result<(), Error> {
+        let request = ConnectRequest {
+            id: id.to_string(),
+            ..ConnectRequest::default()
+        };
+        let client = Client::connect(&self.host, address, patience)?;
+        match client.call(SERVICE, "Connect", &request.write_to_bytes()?, patience) {
+            Ok(_) | Err(Error::Status(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Says that containerd knows the shim, which leaves after a while otherwise: nobody would ever find it.
+    fn told(&self, address: &str) -> Result<(), CommandError> {
+        let told = Client::connect(&self.host, address, PATIENCE)
+            .map_err(Error::from)
+            .and_then(|client| client.call(daemon::SERVICE, daemon::TOLD, b"", PATIENCE));
+        match told {
+            Ok(_) => Ok(()),
+            Err(source) => Err(CommandError::Unready {
+                address: address.to_owned(),
+                source,
+            }),
+        }
+    }
+
+    fn print(&self, address: &str, output: &mut dyn Write) -> Result<(), CommandError> {
+        let answer = message::answer(&self.order, address).map_err(CommandError::Print)?;
+        output.write_all(&answer).map_err(CommandError::Print)?;
+        output.flush().map_err(CommandError::Print)
+    }
+
+    fn address(&self, id: &Id) -> String {
+        address::of_shim(
+            &self.host.places(),
+            &self.order.containerd,
+            self.order.socket_folder.as_deref(),
+            &self.options.namespace,
+            id,
+        )
+    }
+
+    /// Makes the folder of the socket, where there are sockets in folders.
+    fn make_folder(&self, address: &str) -> Result<(), CommandError> {
+        let path = address.strip_prefix("unix://").map(Path::new);
+        let folder = match self.host.places().rules {
+            Rules::Windows => None,
+            Rules::Posix => path.and_then(Path::parent),
+        };
+        let Some(folder) = folder else { return Ok(()) };
+        std::fs::create_dir_all(folder).map_err(CommandError::file("make the folder", folder))
+    }
+
+    fn arguments(&self, bundle: &Bundle, address: &str) -> Vec<String> {
+        let root = self.state_root.to_string_lossy();
+        let bundle = bundle.0.to_string_lossy();
+        let options = self.options;
+        let mut arguments: Vec<String> = [
+            ["-namespace", options.namespace.as_str()],
+            ["-id", options.id.as_str()],
+            ["-bundle", &bundle],
+            ["-socket", address],
+            ["-state-root", &root],
+        ]
+        .concat()
+        .into_iter()
+        .map(str::to_owned)
+        .collect();
+        if let Some(events) = &self.order.events {
+            arguments.extend(["-events".to_owned(), events.clone()]);
+        }
+        if self.order.debug {
+            arguments.push("-debug".to_owned());
+        }
+        arguments.push("serve".to_owned());
+        arguments
+    }
+}
+
+/// Leaves the bundle, which has to be removed while the shim lives: it begins where we are.
+pub(super) fn leave(program: &Path) -> Result<(), CommandError> {
+    let folder = program.parent().unwrap_or(program);
+    env::set_current_dir(folder).map_err(CommandError::file("change to", folder))
+}
+
+/// Ends a shim that nobody will know. One that is gone is what we want.
+pub(super) fn end(host: &dyn Host, process: ProcessId) {
+    if let Ok(Some(process)) = host.open_process(process) {
+        drop(process.terminate(1));
+    }
+}

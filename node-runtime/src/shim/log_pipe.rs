@@ -1,0 +1,335 @@
+//! The log of a shim, where containerd reads it: a pipe that the shim serves on Windows, a file of the bundle on Linux.
+//!
+//! Whoever says something never waits. One thread hands the lines over; while nobody reads they wait, at most [`MOST_LINES`]
+//! of them. Then the oldest are dropped, and the next reader is told how many.
+
+use std::collections::VecDeque;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use crate::log::{self, Format, Level};
+use crate::sys::{Connection, Host, Listener};
+
+/// The most lines that wait for a reader.
+pub const MOST_LINES: usize = 1024;
+
+/// The most bytes of a message; what is longer is cut.
+const LONGEST: usize = 16 * 1024;
+
+/// How long a reader may take for one line before it is given up for the next reader.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often is looked for a reader.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Where lines go.
+#[derive(Debug)]
+pub enum Target {
+    /// To whoever connects to a pipe.
+    Pipe(Box<dyn Listener>),
+    /// Into a pipe in the file system that the reader made.
+    File(PathBuf),
+}
+
+/// The log.
+#[derive(Clone)]
+pub struct Lines {
+    shared: Arc<Shared>,
+    host: Arc<dyn Host>,
+}
+
+impl std::fmt::Debug for Lines {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lines").finish_non_exhaustive()
+    }
+}
+
+#[derive(Default)]
+struct Shared {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    lines: VecDeque<String>,
+    /// How many were dropped since the last reader was told.
+    dropped: usize,
+    /// Whether one is on its way.
+    is_busy: bool,
+    is_over: bool,
+}
+
+impl Waiting {
+    fn put(&mut self, line: String) {
+        if self.lines.len() >= MOST_LINES {
+            self.lines.pop_front();
+            self.dropped += 1;
+        }
+        self.lines.push_back(line);
+    }
+
+    /// Puts back what nobody took, unless there is no room any more.
+    fn put_back(&mut self, line: String, dropped: usize) {
+        self.dropped += dropped;
+        if self.lines.len() >= MOST_LINES {
+            self.dropped += 1;
+        } else {
+            self.lines.push_front(line);
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.lines.is_empty() && !self.is_busy
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lines {
+    /// A log whose lines go there.
+    ///
+    /// # Errors
+    /// Where there is no thread for it.
+    pub fn start(host: Arc<dyn Host>, target: Target) -> io::Result<Self> {
+        let shared = Arc::new(Shared::default());
+        let lines = Self {
+            shared: Arc::clone(&shared),
+            host: Arc::clone(&host),
+        };
+        let mut sink = match target {
+            Target::Pipe(listener) => Sink::Pipe(listener, None),
+            Target::File(path) => Sink::File(path, None),
+        };
+        let thread = thread::Builder::new().name("log".to_owned());
+        thread.spawn(move || hand_over(&shared, host.as_ref(), &mut sink))?;
+        Ok(lines)
+    }
+
+    /// Says something. It returns at once.
+    pub fn say(&self, level: Level, message: &str) {
+        let end = message.floor_char_boundary(LONGEST);
+        let message = message.get(..end).unwrap_or_default();
+        let line = line(self.host.as_ref(), level, message);
+        self.shared.lock().put(line);
+        self.shared.changed.notify_all();
+    }
+
+    /// Waits until everything was read, at most this long, and ends.
+    pub fn finish(&self, patience: Duration) {
+        let waiting = self.shared.lock();
+        let empty = self
+            .shared
+            .changed
+            .wait_timeout_while(waiting, patience, |it| !it.is_empty());
+        let (mut waiting, _) = empty.unwrap_or_else(PoisonError::into_inner);
+        waiting.is_over = true;
+        drop(waiting);
+        self.shared.changed.notify_all();
+    }
+}
+
+fn line(host: &dyn Host, level: Level, message: &str) -> String {
+    let mut line = log::line(Format::Json, level, message, Some(host.now()));
+    line.push('\n');
+    line
+}
+
+/// The thread that hands lines over.
+fn hand_over(shared: &Shared, host: &dyn Host, sink: &mut Sink) {
+    loop {
+        let waiting = shared.lock();
+        let some = shared
+            .changed
+            .wait_while(waiting, |it| it.lines.is_empty() && !it.is_over);
+        let mut waiting = some.unwrap_or_else(PoisonError::into_inner);
+        if waiting.is_over {
+            return;
+        }
+        let Some(first) = waiting.lines.pop_front() else {
+            continue;
+        };
+        let dropped = std::mem::take(&mut waiting.dropped);
+        waiting.is_busy = true;
+        drop(waiting);
+        let told = if dropped > 0 {
+            let message = format!("{dropped} lines were dropped: nobody read them");
+            line(host, Level::Error, &message)
+        } else {
+            String::new()
+        };
+        let is_taken = sink.take((told + &first).as_bytes());
+        let mut waiting = shared.lock();
+        waiting.is_busy = false;
+        if !is_taken {
+            waiting.put_back(first, dropped);
+            // A reader of a pipe was waited for; one that makes a file says nothing.
+            let rest = shared
+                .changed
+                .wait_timeout_while(waiting, LOOK, |it| !it.is_over);
+            drop(rest.unwrap_or_else(PoisonError::into_inner));
+        }
+        shared.changed.notify_all();
+    }
+}
+
+/// Where lines go, and who takes them at present.
+enum Sink {
+    Pipe(Box<dyn Listener>, Option<Box<dyn Connection>>),
+    File(PathBuf, Option<File>),
+}
+
+impl Sink {
+    /// Hands bytes over; false where nobody took them all.
+    fn take(&mut self, bytes: &[u8]) -> bool {
+        match self {
+            Self::Pipe(listener, reader) => {
+                // Whoever came last is the one that reads: those before it were left by a containerd that ended.
+                let patience = if reader.is_some() {
+                    Duration::ZERO
+                } else {
+                    LOOK
+                };
+                if let Ok(Some(mut new)) = listener.accept(patience)
+                    && new.set_timeout(Some(PATIENCE)).is_ok()
+                {
+                    *reader = Some(new);
+                }
+                let taken = reader
+                    .as_mut()
+                    .is_some_and(|it| it.write_all(bytes).is_ok());
+                if !taken {
+                    *reader = None;
+                }
+                taken
+            }
+            Self::File(path, file) => {
+                if file.is_none() {
+                    *file = open(path).ok();
+                }
+                let taken = file.as_mut().is_some_and(|it| it.write_all(bytes).is_ok());
+                if !taken {
+                    *file = None;
+                }
+                taken
+            }
+        }
+    }
+}
+
+/// Opens the pipe for both ways, so that it neither waits for a reader nor breaks without one: what is written waits for the
+/// next containerd. A file that is no pipe would grow for ever.
+fn open(path: &PathBuf) -> io::Result<File> {
+    let kind = std::fs::metadata(path)?.file_type();
+    if kind.is_file() || kind.is_dir() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    OpenOptions::new().read(true).write(true).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead as _, BufReader};
+    use std::time::Instant;
+
+    use super::*;
+    use crate::sys::fake::FakeHost;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn bench() -> (Arc<dyn Host>, Lines) {
+        let host: Arc<dyn Host> = Arc::new(FakeHost::new());
+        let listener = host.listen("log").unwrap();
+        let lines = Lines::start(Arc::clone(&host), Target::Pipe(listener)).unwrap();
+        (host, lines)
+    }
+
+    fn reader(host: &dyn Host) -> BufReader<Box<dyn Connection>> {
+        let mut connection = host.connect("log", LONG).unwrap();
+        connection.set_timeout(Some(LONG)).unwrap();
+        BufReader::new(connection)
+    }
+
+    fn next(reader: &mut BufReader<Box<dyn Connection>>) -> String {
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        line["msg"].as_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn lines_wait_for_a_reader_and_for_the_one_after_it() {
+        let (host, lines) = bench();
+        lines.say(Level::Info, "one");
+        let mut first = reader(host.as_ref());
+        assert_eq!(next(&mut first), "one");
+        drop(first);
+        lines.say(Level::Info, "two");
+        lines.say(Level::Info, "three");
+        let mut second = reader(host.as_ref());
+        assert_eq!(next(&mut second), "two");
+        assert_eq!(next(&mut second), "three");
+    }
+
+    #[test]
+    fn a_new_reader_takes_the_place_of_one_that_never_left() {
+        let (host, lines) = bench();
+        let mut first = reader(host.as_ref());
+        lines.say(Level::Info, "one");
+        assert_eq!(next(&mut first), "one");
+        let mut second = reader(host.as_ref());
+        lines.say(Level::Info, "two");
+        assert_eq!(next(&mut second), "two");
+    }
+
+    #[test]
+    fn where_nobody_reads_the_oldest_are_dropped_and_counted_and_nobody_waits() {
+        let (host, lines) = bench();
+        for number in 0..MOST_LINES + 10 {
+            lines.say(Level::Info, &number.to_string());
+        }
+        let mut reader = reader(host.as_ref());
+        let (mut numbers, mut dropped) = (Vec::new(), 0);
+        while numbers.last() != Some(&(MOST_LINES + 9)) {
+            let said = next(&mut reader);
+            match said.split_once(' ') {
+                Some((count, rest)) => {
+                    assert!(rest.contains("dropped"), "{said}");
+                    dropped += count.parse::<usize>().unwrap();
+                }
+                None => numbers.push(said.parse().unwrap()),
+            }
+        }
+        assert!(numbers.is_sorted());
+        // One may have been in the hands of the thread.
+        assert!((9..=11).contains(&dropped), "{dropped}");
+        assert_eq!(numbers.len() + dropped, MOST_LINES + 10);
+    }
+
+    #[test]
+    fn what_was_said_is_read_before_the_end() {
+        let (host, lines) = bench();
+        let mut reader = reader(host.as_ref());
+        lines.say(Level::Error, "the last");
+        lines.finish(LONG);
+        assert_eq!(next(&mut reader), "the last");
+        let began = Instant::now();
+        lines.finish(LONG);
+        assert!(began.elapsed() < LONG);
+    }
+
+    #[test]
+    fn a_message_is_cut_between_characters() {
+        let (host, lines) = bench();
+        lines.say(Level::Info, &"ä".repeat(LONGEST));
+        assert_eq!(next(&mut reader(host.as_ref())), "ä".repeat(LONGEST / 2));
+    }
+}

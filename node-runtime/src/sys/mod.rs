@@ -38,7 +38,10 @@ pub use linux::{helper_main, live_handles, on_interrupt, own_process, pipe};
 #[cfg(unix)]
 use std::os::unix::fs::symlink;
 #[cfg(windows)]
-pub use windows::{access_of, helper_main, live_handles, on_interrupt, own_process, pipe, spawn_retries};
+pub use windows::{
+    access_of, helper_main, live_handles, native_from_inside, on_interrupt, own_process, pipe,
+    spawn_retries,
+};
 
 /// Something that runs programs in jobs.
 pub trait Host: fmt::Debug + Send + Sync {

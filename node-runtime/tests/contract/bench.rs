@@ -41,7 +41,12 @@ impl Bench {
 
     /// The host of this system.
     pub(crate) fn native() -> Self {
-        Self::new(sys::native().unwrap(), None)
+        Self::of(sys::native().unwrap())
+    }
+
+    /// Another host.
+    pub(crate) fn of(host: Arc<dyn Host>) -> Self {
+        Self::new(host, None)
     }
 
     fn new(host: Arc<dyn Host>, fake: Option<FakeHost>) -> Self {

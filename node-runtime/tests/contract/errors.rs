@@ -5,10 +5,10 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use hosttask_node_runtime::sys::Streams;
 use hosttask_node_runtime::sys::pipe;
+use hosttask_node_runtime::sys::{Notice, Streams};
 
-use crate::bench::{Bench, kind, probe, read};
+use crate::bench::{Bench, LONG, SHORT, kind, probe, read};
 
 /// The error of starting a program that is none.
 fn refused(bench: &Bench, program: &std::path::Path) -> ErrorKind {
@@ -44,6 +44,18 @@ pub(crate) fn a_folder_may_not_be_run(bench: &Bench) {
 
 pub(crate) fn a_file_that_is_no_program_is_refused(bench: &Bench) {
     assert_eq!(refused(bench, &no_program(bench)), ErrorKind::InvalidInput);
+}
+
+pub(crate) fn nobody_hears_of_a_program_that_could_not_be_started(bench: &Bench) {
+    let job = bench.job();
+    let mut launch = bench.launch(&["hang"]);
+    launch.program = bench.path("missing.exe");
+    assert!(bench.start(job.as_ref(), &launch).is_err());
+    assert_eq!(job.next_notice(SHORT).unwrap(), None);
+    assert_eq!(job.usage().unwrap().total_processes, 0);
+    let pid = bench.spawn(job.as_ref(), &["exit", "0"]).id().pid;
+    let notice = job.next_notice(LONG).unwrap();
+    assert_eq!(notice, Some(Notice::Started { pid }));
 }
 
 pub(crate) fn nothing_is_left_of_a_program_that_could_not_be_started(bench: &Bench) {

@@ -120,6 +120,7 @@ suite! {
         a_folder_may_not_be_run
         a_file_that_is_no_program_is_refused
         nothing_is_left_of_a_program_that_could_not_be_started
+        nobody_hears_of_a_program_that_could_not_be_started
     }
     connections {
         what_is_sent_arrives_both_ways

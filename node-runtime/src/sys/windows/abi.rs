@@ -84,5 +84,18 @@ pub(super) const JOB_OBJECT_IO_ATTRIBUTION: JOBOBJECTINFOCLASS = 42;
 const _: () = assert!(size_of::<JOBOBJECT_IO_ATTRIBUTION_INFORMATION>() == 72);
 const _: () = assert!(offset_of!(JOBOBJECT_IO_ATTRIBUTION_INFORMATION, WriteStats) == 40);
 
+/// `SILOOBJECT_BASIC_INFORMATION`, which `JobObjectSiloBasicInformation` fills. Only the kernel's headers have it.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub(super) struct SiloBasic {
+    pub(super) silo: u32,
+    pub(super) parent: u32,
+    pub(super) processes: u32,
+    pub(super) is_server: u8,
+    pub(super) reserved: [u8; 3],
+}
+const _: () = assert!(size_of::<SiloBasic>() == 16);
+const _: () = assert!(offset_of!(SiloBasic, is_server) == 12);
+
 /// `JOB_OBJECT_ALL_ACCESS`.
 pub(super) const JOB_OBJECT_ALL_ACCESS: u32 = 0x001f_003f;

@@ -14,6 +14,7 @@ use windows_sys::Win32::System::Console::{
 use windows_sys::core::BOOL;
 
 use super::handle::check;
+use super::inside;
 use super::interrupt::{ARGUMENT, BEFORE};
 use super::windows_of::close_windows;
 use crate::sys::companion;
@@ -25,6 +26,7 @@ pub fn helper_main(arguments: impl IntoIterator<Item = OsString>) -> Option<i32>
     let arguments: Vec<OsString> = arguments.into_iter().take(2).collect();
     match arguments.as_slice() {
         [only] if only == ARGUMENT => Some(i32::from(run().is_err())),
+        [only] if only == inside::ARGUMENT => Some(i32::from(inside::run().is_err())),
         _ => None,
     }
 }

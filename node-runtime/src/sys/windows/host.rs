@@ -13,7 +13,7 @@ use windows_sys::Win32::System::Threading::{
 };
 
 use super::completion_port::CompletionPort;
-use super::job::WindowsJob;
+use super::job::{Starts, WindowsJob};
 use super::process::{WindowsProcess, is};
 use super::server::{PipeConnection, PipeListener};
 use super::spawn::{self, Birth};
@@ -32,6 +32,7 @@ pub(in crate::sys) struct WindowsHost {
     places: Places,
     storage: WindowsStorage,
     features: OnceLock<Arc<Features>>,
+    starts: Starts,
 }
 
 impl WindowsHost {
@@ -40,12 +41,17 @@ impl WindowsHost {
     /// # Errors
     /// What the system said where it lacks something no container can do without.
     pub(in crate::sys) fn open() -> io::Result<Self> {
+        Self::starting(Starts::WhereNeeded)
+    }
+
+    fn starting(starts: Starts) -> io::Result<Self> {
         helper::heed_interrupts()?;
         Ok(Self {
             port: Arc::new(CompletionPort::open()?),
             places: places()?,
             storage: WindowsStorage::default(),
             features: OnceLock::new(),
+            starts,
         })
     }
 
@@ -57,6 +63,15 @@ impl WindowsHost {
         let found = features::find(self.storage.means())?;
         Ok(self.features.get_or_init(|| Arc::new(found)))
     }
+}
+
+/// The same backend as if every job were a silo: each program is started by a launcher from inside of its job. It is for the
+/// contract suite, which so proves the launcher where there are no silos.
+///
+/// # Errors
+/// As of opening the backend.
+pub fn native_from_inside() -> io::Result<Arc<dyn Host>> {
+    Ok(Arc::new(WindowsHost::starting(Starts::Inside)?))
 }
 
 fn places() -> io::Result<Places> {
@@ -94,12 +109,13 @@ impl Host for WindowsHost {
     }
 
     fn create_job(&self, name: &str) -> io::Result<Arc<dyn Job>> {
-        let job = WindowsJob::create(name, Vec::new(), &self.port, self.found()?)?;
+        let job = WindowsJob::create(name, Vec::new(), self.starts, &self.port, self.found()?)?;
         Ok(Arc::new(job))
     }
 
     fn open_job(&self, name: &str) -> io::Result<Arc<dyn Job>> {
-        Ok(Arc::new(WindowsJob::open(name, &self.port, self.found()?)?))
+        let job = WindowsJob::open(name, self.starts, &self.port, self.found()?)?;
+        Ok(Arc::new(job))
     }
 
     fn log_on(&self, user: &User, owner: &str) -> io::Result<Arc<dyn Identity>> {
@@ -167,6 +183,8 @@ fn detached(
             stdout: Some(output),
             stderr: None,
         },
+        console_streams: false,
+        also: Vec::new(),
         jobs: Vec::new(),
         token: None,
         console: None,

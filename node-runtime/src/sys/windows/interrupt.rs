@@ -40,7 +40,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const ROUNDS: u32 = 3;
 
 /// The programs that do the duty of a helper: they call [`super::helper_main`] first.
-const HELPERS: [&str; 2] = ["hosttask-node.exe", "probe.exe"];
+pub(super) const HELPERS: [&str; 2] = ["hosttask-node.exe", "probe.exe"];
 
 /// The program that asks others to end.
 fn helper() -> io::Result<PathBuf> {
@@ -106,6 +106,8 @@ pub(super) fn ask(pids: &[u32], before: &BTreeSet<u32>) -> io::Result<BTreeSet<u
             stdout: Some(stdout),
             stderr: None,
         },
+        console_streams: false,
+        also: Vec::new(),
         jobs: Vec::new(),
         token: None,
         console: None,

@@ -19,27 +19,39 @@ use super::abi::JOB_OBJECT_ALL_ACCESS;
 use super::completion_port::{CompletionPort, Subscription};
 use super::deadline::Deadline;
 use super::handle::{Handle, own};
+use super::held::{Held, Room};
+use super::launcher::{self, Errand};
 use super::process::WindowsProcess;
 use super::pseudo_console::PseudoConsole;
 use super::security::{ADMINISTRATORS, Descriptor};
-use super::spawn::{self, Birth};
+use super::spawn::{self, Birth, Born};
 use super::suspend::{self, Suspended};
 use super::text::wide;
 use super::token::WindowsIdentity;
-use super::{environment, interrupt, job_info, limits, process_list, usage};
+use super::{bind, environment, interrupt, job_info, process_list, usage};
 use crate::limits::Limits;
 use crate::sys::{Features, Identity, Job, Launch, Notice, Process, ProcessInfo, Streams, Usage};
 
 /// How long a wait for an empty job trusts that a message will come, before it asks again.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
 
+/// From where programs are started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Starts {
+    /// From inside of silos, and from outside of all other jobs.
+    WhereNeeded,
+    /// From inside of every job, as where each is a silo.
+    Inside,
+}
+
 /// A job.
 #[derive(Debug)]
 pub(super) struct WindowsJob {
     name: String,
-    handle: Arc<Handle>,
+    handle: Arc<Held>,
     /// The jobs around it, the outermost first. They are not kept alive by this one.
-    outer: Vec<Weak<Handle>>,
+    outer: Vec<Weak<Held>>,
+    starts: Starts,
     port: Arc<CompletionPort>,
     features: Arc<Features>,
     /// None for a job that was opened: only the process that made it hears of it.
@@ -56,7 +68,8 @@ impl WindowsJob {
     /// Makes it.
     pub(super) fn create(
         name: &str,
-        outer: Vec<Weak<Handle>>,
+        outer: Vec<Weak<Held>>,
+        starts: Starts,
         port: &Arc<CompletionPort>,
         features: &Arc<Features>,
     ) -> io::Result<Self> {
@@ -68,8 +81,9 @@ impl WindowsJob {
         }
         Ok(Self {
             name: name.to_owned(),
-            handle: Arc::new(handle),
+            handle: Arc::new(Held::new(handle)),
             outer,
+            starts,
             port: Arc::clone(port),
             features: Arc::clone(features),
             reports,
@@ -80,13 +94,15 @@ impl WindowsJob {
     /// Opens one that lives.
     pub(super) fn open(
         name: &str,
+        starts: Starts,
         port: &Arc<CompletionPort>,
         features: &Arc<Features>,
     ) -> io::Result<Self> {
         Ok(Self {
             name: name.to_owned(),
-            handle: Arc::new(open(name)?),
+            handle: Arc::new(Held::new(open(name)?)),
             outer: Vec::new(),
+            starts,
             port: Arc::clone(port),
             features: Arc::clone(features),
             reports: None,
@@ -95,7 +111,7 @@ impl WindowsJob {
     }
 
     /// The jobs around it. An error where one is gone: a program would be started without the limits of that job.
-    fn around(&self) -> io::Result<Vec<Arc<Handle>>> {
+    fn around(&self) -> io::Result<Vec<Arc<Held>>> {
         let outer = self.outer.iter().map(Weak::upgrade);
         outer
             .collect::<Option<_>>()
@@ -108,6 +124,22 @@ impl WindowsJob {
             Some(reports) => reports.notices().is_host(pid, process),
             None => process_list::is_console_host(process),
         }
+    }
+
+    /// Whether programs are started from inside of it, as its paths are those of a silo.
+    fn is_entered(&self) -> bool {
+        self.starts == Starts::Inside || bind::is_silo(&self.handle)
+    }
+
+    /// Starts a program through a launcher, of which nobody hears.
+    fn send(&self, errand: Errand<'_>) -> io::Result<Born> {
+        let Some(reports) = &self.reports else {
+            return launcher::start(errand, &|_| ());
+        };
+        let _quiet = reports.notices().launch();
+        launcher::start(errand, &|launcher| {
+            reports.notices().is_launcher(launcher.pid);
+        })
     }
 
     /// Waits a moment, or until something was reported.
@@ -135,7 +167,7 @@ impl Job for WindowsJob {
         }
         let this = Arc::downgrade(&self.handle);
         let outer = self.outer.iter().cloned().chain([this]).collect();
-        let job = Self::create(name, outer, &self.port, &self.features)?;
+        let job = Self::create(name, outer, self.starts, &self.port, &self.features)?;
         Ok(Arc::new(job))
     }
 
@@ -157,28 +189,44 @@ impl Job for WindowsJob {
         let mut state = suspend::lock(&self.suspended);
         let stands_still = state.stands_still();
         let waits = launch.suspended || stands_still;
-        // A console of its own without a window: Ctrl+C reaches those who share a console, and nobody else's.
-        let own_console = if console.is_none() {
-            CREATE_NO_WINDOW
+        let is_entered = self.is_entered();
+        let born = if is_entered {
+            let _room = Room::make(jobs.clone().map(Arc::clone))?;
+            let errand = Errand {
+                launch,
+                streams,
+                jobs: jobs.map(|it| it.as_handle()).collect(),
+                job: &self.handle,
+                token: token.as_deref(),
+                console: console.as_ref(),
+            };
+            self.send(errand)?
         } else {
-            0
+            // A console of its own without a window: Ctrl+C reaches those who share a console, and nobody else's.
+            let own_console = if console.is_none() {
+                CREATE_NO_WINDOW
+            } else {
+                0
+            };
+            spawn::start(Birth {
+                program: &launch.program,
+                command_line: &launch.command_line,
+                directory: Some(&launch.directory),
+                environment: Some(environment::block(&launch.environment)?),
+                streams,
+                console_streams: console.is_some(),
+                also: Vec::new(),
+                jobs: jobs.map(|it| it.as_handle()).collect(),
+                token: token.as_deref(),
+                console: console.as_ref(),
+                flags: own_console | if waits { CREATE_SUSPENDED } else { 0 },
+            })?
         };
-        let born = spawn::start(Birth {
-            program: &launch.program,
-            command_line: &launch.command_line,
-            directory: Some(&launch.directory),
-            environment: Some(environment::block(&launch.environment)?),
-            streams,
-            jobs: jobs.map(|it| it.as_handle()).collect(),
-            token: token.as_deref(),
-            console: console.as_ref(),
-            flags: own_console | if waits { CREATE_SUSPENDED } else { 0 },
-        })?;
         if let Some(reports) = &self.reports {
             reports.notices().is_program(born.pid, &born.process);
         }
         let pid = born.pid;
-        let process = WindowsProcess::born(born, waits, console)?;
+        let process = WindowsProcess::born(born, waits || is_entered, console)?;
         if stands_still {
             let settled = suspend::suspend_born(&self.handle, pid, &mut state);
             let settled = settled.and_then(|()| {
@@ -190,6 +238,9 @@ impl Job for WindowsJob {
             });
             // Else it would stand still for ever, and nobody knows of it.
             settled.inspect_err(|_| drop(process.terminate(1)))?;
+        } else if is_entered && !launch.suspended {
+            let resumed = process.resume();
+            resumed.inspect_err(|_| drop(process.terminate(1)))?;
         }
         Ok(Arc::new(process))
     }
@@ -201,7 +252,7 @@ impl Job for WindowsJob {
                 "a job inside another one takes no limits of the kind `ui`; remove `ui`",
             ));
         }
-        limits::set(&self.handle, limits, &self.features)
+        self.handle.set_limits(limits, &self.features)
     }
 
     fn usage(&self) -> io::Result<Usage> {
@@ -226,7 +277,7 @@ impl Job for WindowsJob {
     }
 
     fn suspend(&self) -> io::Result<()> {
-        suspend::suspend(&self.handle, &self.suspended)
+        suspend::suspend(&self.handle, &self.suspended, !self.is_entered())
     }
 
     fn resume(&self) -> io::Result<()> {

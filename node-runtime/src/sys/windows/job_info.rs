@@ -19,13 +19,14 @@ use windows_sys::Win32::System::JobObjects::{
     JobObjectBasicAndIoAccountingInformation, JobObjectBasicUIRestrictions,
     JobObjectCpuRateControlInformation, JobObjectExtendedLimitInformation,
     JobObjectGroupInformationEx, JobObjectNetRateControlInformation,
-    JobObjectNotificationLimitInformation, QueryInformationJobObject, SetInformationJobObject,
+    JobObjectNotificationLimitInformation, JobObjectSiloBasicInformation,
+    QueryInformationJobObject, SetInformationJobObject,
 };
 use windows_sys::Win32::System::SystemInformation::GROUP_AFFINITY;
 
 use super::abi::{
     JOB_OBJECT_FREEZE, JOB_OBJECT_IO_ATTRIBUTION, JOB_OBJECT_MEMORY_USAGE, JobFreeze,
-    JobMemoryUsage, size,
+    JobMemoryUsage, SiloBasic, size,
 };
 use super::handle::{Handle, check};
 
@@ -59,6 +60,7 @@ job_info! {
     JOBOBJECT_NOTIFICATION_LIMIT_INFORMATION => JobObjectNotificationLimitInformation,
     JobMemoryUsage => JOB_OBJECT_MEMORY_USAGE,
     JobFreeze => JOB_OBJECT_FREEZE,
+    SiloBasic => JobObjectSiloBasicInformation,
 }
 
 /// Nothing set: what a struct is before its fields are filled in.

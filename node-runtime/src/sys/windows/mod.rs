@@ -5,6 +5,7 @@
 //!    │       ├── job_info: limits, usage          library  what not every Windows has
 //!    │       ├── process_list, suspend            abi      what windows-sys lacks
 //!    │       ├── completion_port ── notices
+//!    │       ├── launcher, order ── inside
 //!    │       └── interrupt ── helper              token ── logon ── account ── profile
 //!    ├── server, pipe ── overlapped, named_pipe
 //!    └── storage ── reparse, volume, folder, bind
@@ -23,17 +24,21 @@ mod environment;
 mod features;
 mod folder;
 mod handle;
+mod held;
 mod helper;
 mod host;
+mod inside;
 mod interrupt;
 mod job;
 mod job_info;
+mod launcher;
 mod library;
 mod limits;
 mod logon;
 mod named_pipe;
 mod native;
 mod notices;
+mod order;
 mod overlapped;
 pub mod pipe;
 mod process;
@@ -59,5 +64,6 @@ pub use handle::live_handles;
 pub use helper::{helper_main, on_interrupt};
 pub use process::own_process;
 pub(super) use host::WindowsHost;
+pub use host::native_from_inside;
 pub(super) use services::WindowsServices;
 pub use spawn::spawn_retries;

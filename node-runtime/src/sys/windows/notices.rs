@@ -40,6 +40,14 @@ struct State {
     hosts: BTreeSet<u32>,
     /// How many hosts there were.
     hosts_ever: u32,
+    /// Launchers of which the system has not told yet that they were started.
+    launchers: BTreeSet<u32>,
+    /// How many launches are under way: the number of a launcher is not known yet.
+    launches: u32,
+    /// Whether a launcher was started since the job was empty.
+    had_launcher: bool,
+    /// How many others were.
+    others: u64,
 }
 
 impl Notices {
@@ -47,7 +55,8 @@ impl Notices {
     pub(super) fn push(&self, notice: Notice) {
         let mut state = self.lock();
         match notice {
-            Notice::Started { pid } if !state.programs.contains(&pid) => state.watch(pid),
+            Notice::Started { pid } if state.launchers.remove(&pid) => return,
+            Notice::Started { pid } => state.start(pid),
             Notice::Ended { pid, .. } => {
                 state.settle(pid);
                 state.programs.remove(&pid);
@@ -63,8 +72,16 @@ impl Notices {
                 }
                 state.hosts.clear();
                 state.programs.clear();
+                let (had_launcher, others) = (
+                    mem::take(&mut state.had_launcher),
+                    mem::take(&mut state.others),
+                );
+                // The program could not be started for which a launcher was here.
+                if had_launcher && others == 0 {
+                    return;
+                }
             }
-            Notice::Started { .. } | Notice::MemoryLimit { .. } | Notice::ProcessLimit => {}
+            Notice::MemoryLimit { .. } | Notice::ProcessLimit => {}
         }
         if state.waiting.len() >= MOST {
             make_room(&mut state.waiting);
@@ -78,7 +95,7 @@ impl Notices {
         let deadline = Deadline::after(timeout);
         let mut state = self.lock();
         loop {
-            while let Some(notice) = state.waiting.pop_front() {
+            while let Some(notice) = state.pop() {
                 let Notice::Started { pid } = notice else {
                     return Some(notice);
                 };
@@ -113,9 +130,32 @@ impl Notices {
     pub(super) fn is_program(&self, pid: u32, process: &Handle) {
         let mut state = self.lock();
         state.unknown.remove(&pid);
+        state.hosts.remove(&pid);
         if !matches!(wait(process, Duration::ZERO), Ok(Some(_))) {
             state.programs.insert(pid);
         }
+    }
+
+    /// That a launcher is about to be started. As long as this is held, nobody is told of a process that may be it.
+    pub(super) fn launch(&self) -> Launch<'_> {
+        self.lock().launches += 1;
+        Launch(self)
+    }
+
+    /// That this process is a launcher of ours. It is no program of the container, and nobody is told of it.
+    pub(super) fn is_launcher(&self, pid: u32) {
+        let mut state = self.lock();
+        state.note_host(pid);
+        state.had_launcher = true;
+        let started = Notice::Started { pid };
+        let told = state.waiting.iter().rposition(|notice| *notice == started);
+        let Some(told) = told else {
+            state.launchers.insert(pid);
+            return;
+        };
+        state.waiting.remove(told);
+        state.unknown.remove(&pid);
+        state.others = state.others.saturating_sub(1);
     }
 
     /// Whether a process that runs is the host of a console.
@@ -138,7 +178,37 @@ impl Notices {
     }
 }
 
+/// A launch that is under way.
+#[derive(Debug)]
+pub(super) struct Launch<'a>(&'a Notices);
+
+impl Drop for Launch<'_> {
+    fn drop(&mut self) {
+        self.0.lock().launches -= 1;
+        self.0.arrived.notify_all();
+    }
+}
+
 impl State {
+    /// The oldest notice; none while it may be of a launcher.
+    fn pop(&mut self) -> Option<Notice> {
+        let is_sure = match self.waiting.front()? {
+            Notice::Started { pid } => self.launches == 0 || self.programs.contains(pid),
+            _ => true,
+        };
+        is_sure.then(|| self.waiting.pop_front())?
+    }
+
+    /// Notes that a process was born.
+    fn start(&mut self, pid: u32) {
+        self.others += 1;
+        // The number of one whose end was not told was given again.
+        self.hosts.remove(&pid);
+        if !self.programs.contains(&pid) {
+            self.watch(pid);
+        }
+    }
+
     /// Holds a process that was just born. One that is gone already is taken for a program.
     fn watch(&mut self, pid: u32) {
         let rights = PROCESS_QUERY_LIMITED_INFORMATION | PROCESS_SYNCHRONIZE;
@@ -233,6 +303,54 @@ mod tests {
         notices.push(ended);
         assert_eq!(notices.next(Duration::ZERO), Some(ended));
         assert_eq!(notices.next(Duration::ZERO), None);
+    }
+
+    #[test]
+    fn nobody_hears_of_a_launcher_whether_its_start_is_told_before_or_after_we_know_it() {
+        let (launcher, program) = (u32::MAX - 3, u32::MAX - 7);
+        let ended = |pid| Notice::Ended {
+            pid,
+            abnormal: false,
+        };
+        for told_first in [false, true] {
+            let notices = Notices::default();
+            let started = Notice::Started { pid: program };
+            let launch = notices.launch();
+            if told_first {
+                notices.push(Notice::Started { pid: launcher });
+            }
+            assert_eq!(notices.next(Duration::ZERO), None);
+            notices.is_launcher(launcher);
+            if !told_first {
+                notices.push(Notice::Started { pid: launcher });
+            }
+            notices.push(started);
+            drop(launch);
+            notices.push(ended(launcher));
+            assert_eq!(notices.hosts_ended(), 1);
+            let heard = || notices.next(Duration::ZERO);
+            assert_eq!(heard(), Some(started), "{told_first}");
+            assert_eq!(heard(), None);
+            notices.push(ended(program));
+            notices.push(Notice::Empty);
+            assert_eq!(
+                (heard(), heard()),
+                (Some(ended(program)), Some(Notice::Empty))
+            );
+        }
+    }
+
+    #[test]
+    fn a_job_that_had_a_launcher_alone_was_never_anything_but_empty() {
+        let notices = Notices::default();
+        let launch = notices.launch();
+        notices.is_launcher(4);
+        notices.push(Notice::Started { pid: 4 });
+        drop(launch);
+        notices.push(Notice::Empty);
+        assert_eq!(notices.next(Duration::ZERO), None);
+        notices.push(Notice::Empty);
+        assert_eq!(notices.next(Duration::ZERO), Some(Notice::Empty));
     }
 
     #[test]

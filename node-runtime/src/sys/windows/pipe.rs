@@ -33,7 +33,8 @@ pub fn input() -> io::Result<(File, Writer)> {
     Ok((theirs, Writer(ours)))
 }
 
-fn pair(direction: Direction) -> io::Result<(Channel, File)> {
+/// A pipe and the program's end of it, for who waits no longer than a deadline.
+pub(super) fn pair(direction: Direction) -> io::Result<(Channel, File)> {
     let name = format!(r"\\.\pipe\hosttask-{}-{}", process::id(), random_text(16)?);
     let ours = serve(&name, direction, Instance::Only, &Descriptor::parse(OWNER)?)?;
     let theirs = open(&name, direction, false)?;

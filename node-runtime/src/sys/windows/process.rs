@@ -143,7 +143,8 @@ impl Process for WindowsProcess {
     }
 }
 
-fn terminate(process: &Handle, exit_code: u32) -> io::Result<()> {
+/// Ends a process.
+pub(super) fn terminate(process: &Handle, exit_code: u32) -> io::Result<()> {
     // SAFETY: the process is open while it is borrowed.
     check(unsafe { TerminateProcess(process.as_raw_handle(), exit_code) })
 }

@@ -90,10 +90,15 @@ pub(super) fn open_in(
     let Some(process) = open(pid, rights | PROCESS_QUERY_INFORMATION)? else {
         return Ok(None);
     };
+    Ok(is_in(&process, job)?.then_some(process))
+}
+
+/// Whether a process is in a job.
+pub(super) fn is_in(process: &Handle, job: &Handle) -> io::Result<bool> {
     let mut is_in: BOOL = 0;
     // SAFETY: both handles are open while they are borrowed; `is_in` receives one value.
     check(unsafe { IsProcessInJob(process.as_raw_handle(), job.as_raw_handle(), &raw mut is_in) })?;
-    Ok((is_in != 0).then_some(process))
+    Ok(is_in != 0)
 }
 
 /// What each process in a job uses, in order of their number. One that ends meanwhile is left out.
@@ -193,7 +198,7 @@ fn vm_counters(process: &Handle, bytes: u32) -> io::Result<VmCounters> {
 }
 
 /// The number of the process that started it; 0 where it does not say.
-fn parent(process: &Handle) -> io::Result<u32> {
+pub(super) fn parent(process: &Handle) -> io::Result<u32> {
     let mut basic = PROCESS_BASIC_INFORMATION::default();
     // SAFETY: the process is open while it is borrowed; `basic` has the size that is named and the layout the class fills.
     let status = unsafe {

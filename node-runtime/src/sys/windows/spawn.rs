@@ -50,6 +50,10 @@ pub(super) struct Birth<'a> {
     pub(super) environment: Option<Vec<u16>>,
     /// Its streams, which are closed here in any case.
     pub(super) streams: Streams,
+    /// Whether its streams are those of its console, and none of ours.
+    pub(super) console_streams: bool,
+    /// Further handles that it inherits; each allows that.
+    pub(super) also: Vec<BorrowedHandle<'a>>,
     /// Its jobs, the outer one first.
     pub(super) jobs: Vec<BorrowedHandle<'a>>,
     /// Who it runs as; as we do where none.
@@ -76,8 +80,8 @@ pub(super) fn start(birth: Birth<'_>) -> io::Result<Born> {
     refuse_batch_file(birth.program)?;
     let program = wide(birth.program)?;
     let directory = birth.directory.map(wide).transpose()?;
-    let streams = Inherited::of(birth.streams, birth.console.is_some())?;
-    let handles = streams.list();
+    let streams = Inherited::of(birth.streams, birth.console_streams)?;
+    let handles: Vec<_> = streams.list().into_iter().chain(birth.also).collect();
     let mut attributes = Attributes::new()?;
     attributes.jobs(&birth.jobs)?;
     attributes.inherited(&handles)?;
@@ -137,8 +141,8 @@ struct Inherited {
 impl Inherited {
     /// A stream that is none leads nowhere. Left out, the console that the program gets would take its place, and a reader
     /// would wait for keys that nobody presses. With a pseudo console that is what is asked for, so none is passed on then.
-    fn of(streams: Streams, has_console: bool) -> io::Result<Self> {
-        if has_console {
+    fn of(streams: Streams, console_streams: bool) -> io::Result<Self> {
+        if console_streams {
             return Ok(Self {
                 stdin: None,
                 stdout: None,
@@ -339,6 +343,8 @@ mod tests {
                 stdin: Some(stdin),
                 ..Streams::default()
             },
+            console_streams: false,
+            also: Vec::new(),
             jobs: Vec::new(),
             token: None,
             console: None,

@@ -39,12 +39,14 @@ pub(super) enum Suspended {
 }
 
 /// Stops every process in a job, also those that are started meanwhile. A second time changes nothing.
-pub(super) fn suspend(job: &Handle, state: &Mutex<Suspended>) -> io::Result<()> {
+///
+/// In a job that may not be frozen each is suspended on its own: what has to be started from inside could not be, else.
+pub(super) fn suspend(job: &Handle, state: &Mutex<Suspended>, may_freeze: bool) -> io::Result<()> {
     let mut state = lock(state);
     match &mut *state {
         Suspended::Frozen => Ok(()),
         Suspended::Each(held) => suspend_each(job, held),
-        Suspended::Not if freeze(job, true).is_ok() => {
+        Suspended::Not if may_freeze && freeze(job, true).is_ok() => {
             *state = Suspended::Frozen;
             Ok(())
         }

@@ -2,6 +2,7 @@
 //! clients that break the rules cannot do.
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     reason = "a test that fails by a panic is the normal way a test fails"
@@ -9,6 +10,7 @@
 
 mod attacks;
 mod bench;
+mod laws;
 mod rules;
 
 /// Runs each case on both hosts.

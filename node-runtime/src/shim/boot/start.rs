@@ -15,6 +15,7 @@ use super::daemon;
 use super::error::CommandError;
 use super::message::{self, Order};
 use crate::id::Id;
+use crate::install;
 use crate::keeper::boot;
 use crate::keeper::protocol::Kind;
 use crate::shim::address;
@@ -45,7 +46,7 @@ pub(super) struct Start<'a> {
 /// The folder with the records of all namespaces: the one that was named, or the usual one.
 pub(super) fn state_root(places: &Places) -> Result<PathBuf, CommandError> {
     let named = env::var_os(STATE_ROOT).filter(|it| !it.is_empty());
-    let root = named.map_or_else(|| PathBuf::from(&places.state_root), PathBuf::from);
+    let root = named.map_or_else(|| install::shim_root(places), PathBuf::from);
     std::path::absolute(&root).map_err(CommandError::file("find the full path of", root))
 }
 

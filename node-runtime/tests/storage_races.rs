@@ -80,6 +80,7 @@ fn once(folder: &Path) -> bool {
         layers: vec![text("rootfs")],
         location: None,
         read_only: false,
+        is_shared: false,
     };
     let mount = |destination: &str| MountPlan {
         source: text("data"),

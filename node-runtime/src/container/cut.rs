@@ -80,13 +80,13 @@ impl Count {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until none runs; whether that is so.
-    pub(super) fn wait_none(&self, deadline: Instant) -> bool {
+    /// Waits until no more than so many run; whether that is so.
+    pub(super) fn wait_at_most(&self, most: usize, deadline: Instant) -> bool {
         let left = deadline.saturating_duration_since(Instant::now());
         let waited = self
             .changed
-            .wait_timeout_while(self.lock(), left, |running| *running > 0);
-        *waited.unwrap_or_else(PoisonError::into_inner).0 == 0
+            .wait_timeout_while(self.lock(), left, |running| *running > most);
+        *waited.unwrap_or_else(PoisonError::into_inner).0 <= most
     }
 }
 

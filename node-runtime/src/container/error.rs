@@ -51,6 +51,9 @@ pub enum Error {
     /// A pseudo console has one stream for all that is printed.
     #[error("stderr leads somewhere, but the process has a terminal; leave stderr out")]
     StderrOfTerminal,
+    /// One program reads both outputs.
+    #[error("stdout and stderr name different log drivers; give both the same")]
+    TwoDrivers,
     /// A pseudo console ends with its input, and everything in it.
     #[error(
         "the process has a terminal, which would end with its input; type what its program takes for the end, or stop it"
@@ -160,7 +163,7 @@ impl Error {
             Self::Resolve(error) => resolve_kind(error),
             Self::Spawn { source, .. } => spawn_kind(source),
             Self::NameTaken(_) => Kind::AlreadyExists,
-            Self::StderrOfTerminal | Self::AllOfOne(_) => Kind::InvalidArgument,
+            Self::StderrOfTerminal | Self::TwoDrivers | Self::AllOfOne(_) => Kind::InvalidArgument,
             Self::EndOfTerminal | Self::CannotAsk { .. } | Self::MightRun { .. } => {
                 Kind::FailedPrecondition
             }

@@ -233,9 +233,9 @@ impl Inner {
         let entry = life.entry(exec)?;
         let (phase, process) = life.phase(exec)?;
         let (lost_bytes, was_cut) = entry
-            .facts
+            .story
             .as_ref()
-            .map_or_else(Default::default, |facts| (facts.lost(), facts.was_cut()));
+            .map_or_else(Default::default, |story| (story.lost(), story.was_cut()));
         Ok(Status {
             id: self.id.clone(),
             exec: exec.cloned(),

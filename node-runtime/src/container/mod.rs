@@ -14,6 +14,7 @@
 
 mod create;
 mod cut;
+mod driver;
 mod error;
 mod events;
 mod inner;
@@ -43,6 +44,7 @@ use crate::sys::{Console, Host, Job, Means, ProcessId, ProcessInfo, Usage};
 use self::inner::Inner;
 
 pub use self::create::pod_job;
+pub use self::driver::Driver;
 pub use self::error::{Error, Kind, chain};
 pub use self::events::{Event, Events};
 pub use self::recover::{Found, Standing, Swept, discard, inspect, inspect_all, sweep};

@@ -2,9 +2,11 @@
 
 use std::io::{self, ErrorKind, Write};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::cut::Cut;
+use super::driver;
 use crate::sys::{Connection, Host};
 
 /// How long one attempt to connect takes, and one to write to a reader that was given up.
@@ -17,18 +19,63 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How long a reader that went away holds the process up; from then on output is lost until it is back.
 const RETURN: Duration = Duration::from_secs(10);
 
+/// How long a reader is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Patience {
+    /// One that is there and takes nothing; none: as long as it takes.
+    pub(super) slow: Option<Duration>,
+    /// One that went away; none: as long as it takes.
+    pub(super) away: Option<Duration>,
+    /// Whether what is left after the end of the process is kept for a reader that is away.
+    pub(super) keeps: bool,
+}
+
+impl Patience {
+    /// With a reader that holds the process up while it is there.
+    pub(super) fn of_pipe() -> Self {
+        Self {
+            slow: None,
+            away: Some(RETURN),
+            keeps: false,
+        }
+    }
+
+    /// With a reader that holds nothing up for longer than this.
+    pub(super) fn at_most(slow: Duration) -> Self {
+        Self {
+            slow: Some(slow),
+            away: Some(slow),
+            keeps: false,
+        }
+    }
+
+    /// With a reader that comes back.
+    pub(super) fn of_stream(away: Option<Duration>) -> Self {
+        Self {
+            slow: None,
+            away,
+            keeps: true,
+        }
+    }
+}
+
 /// Where output goes.
 #[derive(Debug)]
 pub(super) struct Output {
     host: Arc<dyn Host>,
-    address: String,
-    patience: Option<Duration>,
+    /// Where the reader comes back to; none: it does not.
+    address: Option<String>,
+    patience: Patience,
     /// Where the reader was before anything was printed.
     first: Option<Box<dyn Connection>>,
     connection: Option<Box<dyn Connection>>,
     away: Away,
     /// Whether the reader took nothing for longer than it is waited for.
     has_stalled: bool,
+    /// Whether something is kept for a reader that is away.
+    keeps: Arc<AtomicBool>,
+    /// The log driver that reads it.
+    driver: Option<Arc<driver::Running>>,
 }
 
 /// A reader that is not there.
@@ -42,8 +89,8 @@ struct Away {
 impl Output {
     pub(super) fn new(
         host: Arc<dyn Host>,
-        address: String,
-        patience: Option<Duration>,
+        address: Option<String>,
+        patience: Patience,
         first: Option<Box<dyn Connection>>,
     ) -> Self {
         Self {
@@ -54,6 +101,31 @@ impl Output {
             connection: None,
             away: Away::none(),
             has_stalled: false,
+            keeps: Arc::default(),
+            driver: None,
+        }
+    }
+
+    /// Holds the log driver that reads it, which has to end once all of its streams have.
+    pub(super) fn hold_driver(&mut self, driver: Option<Arc<driver::Running>>) {
+        self.driver = driver;
+    }
+
+    /// Whether something is kept for a reader that is away, from now on.
+    pub(super) fn keeps(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.keeps)
+    }
+
+    /// Waits until the reader took what the system still has for it, where that would be gone with our end.
+    pub(super) fn finish(&mut self, cut: &Cut) {
+        let Some(connection) = self.connection.as_mut().or(self.first.as_mut()) else {
+            return;
+        };
+        while self.patience.keeps && !cut.is_set() && connection.holds_unread() {
+            self.keeps.store(true, Ordering::Release);
+            if cut.wait(FIRST_PAUSE) {
+                return;
+            }
         }
     }
 
@@ -88,7 +160,8 @@ impl Output {
 
     /// A reader that stalled is not waited for again for its whole time, until it goes on.
     fn set_stalled(&mut self, has_stalled: bool) {
-        let Some(patience) = self.patience.filter(|_| self.has_stalled != has_stalled) else {
+        let slow = self.patience.slow;
+        let Some(patience) = slow.filter(|_| self.has_stalled != has_stalled) else {
             return;
         };
         self.has_stalled = has_stalled;
@@ -112,9 +185,15 @@ impl Output {
             self.hold(first, cut);
             return true;
         }
+        let Some(address) = &self.address else {
+            return false;
+        };
         let now = Instant::now();
         let since = *self.away.since.get_or_insert(now);
-        let has_given_up = now.duration_since(since) >= self.patience.unwrap_or(RETURN);
+        let is_over = |most| now.duration_since(since) >= most;
+        let has_given_up = self.patience.away.is_some_and(is_over);
+        let keeps = self.patience.keeps && !has_given_up;
+        self.keeps.store(keeps, Ordering::Release);
         let left = self.away.next.saturating_duration_since(now);
         if has_given_up && !left.is_zero() {
             return false;
@@ -122,11 +201,12 @@ impl Output {
         if cut.wait(left) {
             return false;
         }
-        if let Ok(connection) = self.host.connect(&self.address, SLICE) {
+        if let Ok(connection) = self.host.connect(address, SLICE) {
             self.hold(connection, cut);
         }
         if self.connection.is_some() {
             self.away = Away::none();
+            self.keeps.store(false, Ordering::Release);
             return true;
         }
         self.away.next = Instant::now() + self.away.pause;
@@ -137,7 +217,7 @@ impl Output {
     /// Uses a connection, unless it is broken. Only the cut ends a write to a reader that may hold the process up.
     fn hold(&mut self, mut connection: Box<dyn Connection>, cut: &Cut) {
         self.has_stalled = false;
-        if connection.set_timeout(self.patience).is_ok() {
+        if connection.set_timeout(self.patience.slow).is_ok() {
             cut.then(connection.canceller());
             self.connection = Some(connection);
         }

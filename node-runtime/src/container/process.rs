@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 
 use super::inner::{Inner, Life};
-use super::relay::{Facts, Relays};
+use super::relay::{Relays, Story};
 use super::stdio::{Prepared, Stdio};
 use super::{Error, watch};
 use crate::id::Id;
@@ -24,7 +24,7 @@ pub(super) struct Entry {
     pub(super) created: Timestamp,
     pub(super) started: Option<Timestamp>,
     pub(super) process: Option<ProcessId>,
-    pub(super) facts: Option<Arc<Facts>>,
+    pub(super) story: Option<Arc<Story>>,
     /// Its handles; none once it ended.
     pub(super) running: Option<Arc<Running>>,
 }
@@ -46,7 +46,7 @@ impl Entry {
             created,
             started: None,
             process: None,
-            facts: None,
+            story: None,
             running: None,
         }
     }
@@ -58,7 +58,7 @@ impl Entry {
     fn runs(&mut self, running: &Arc<Running>, now: Timestamp) {
         self.started = Some(now);
         self.process = Some(running.process.id());
-        self.facts = Some(running.relays.facts());
+        self.story = Some(running.relays.story());
         self.running = Some(Arc::clone(running));
     }
 }

@@ -4,13 +4,14 @@
 //!   process ──pipe──▶ thread ──connection──▶ reader       what is printed
 //!                       │ the reader is slow: the pipe fills, the process waits
 //!                       │ the reader is gone: tried again with a back-off, for a while; then it is lost, and counted
-//!                       └ the process ended: one second to pass on the rest, then cut
+//!                       └ the process ended: one second to pass on the rest, then cut; what is for a reader that is away and
+//!                         will be back is kept until the process is deleted
 //! ```
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,7 @@ use super::output::{Output, is_pause};
 use crate::sys::{Connection, pipe};
 
 /// How long one attempt to read what a client sends takes before a cut is looked for.
-const INPUT_SLICE: Duration = Duration::from_millis(500);
+const INPUT_SLICE: Duration = Duration::from_millis(100);
 
 /// How much is passed on at once.
 const BUFFER: usize = 32 * 1024;
@@ -31,16 +32,22 @@ const CUT: Duration = Duration::from_secs(2);
 /// The threads of one process.
 #[derive(Debug)]
 pub(super) struct Relays {
-    ends: Vec<End>,
+    ends: Mutex<Vec<End>>,
     outputs: Arc<Count>,
-    input: Option<End>,
+    input: Option<InputEnd>,
     has_console: bool,
-    facts: Arc<Facts>,
+    story: Arc<Story>,
 }
 
-/// What became of the output of a process.
+/// What became of the output of a process, and what of it is kept after its end. Whoever forgets it gives that up.
 #[derive(Debug, Default)]
-pub(super) struct Facts {
+pub(super) struct Story {
+    facts: Arc<Facts>,
+    kept: Mutex<Vec<End>>,
+}
+
+#[derive(Debug, Default)]
+struct Facts {
     lost: AtomicU64,
     was_cut: AtomicBool,
 }
@@ -50,6 +57,17 @@ pub(super) struct Facts {
 struct End {
     cut: Arc<Cut>,
     canceller: pipe::Canceller,
+    /// Whether its thread keeps output for a reader that is away.
+    keeps: Arc<AtomicBool>,
+}
+
+/// Ends the input.
+#[derive(Debug)]
+struct InputEnd {
+    cut: Arc<Cut>,
+    canceller: pipe::Canceller,
+    /// Whether nothing is waited for any more: what is there is passed on, and then it ends.
+    is_last: Arc<AtomicBool>,
 }
 
 impl End {
@@ -57,21 +75,25 @@ impl End {
         self.cut.set();
         self.canceller.cancel();
     }
+
+    fn keeps(&self) -> bool {
+        self.keeps.load(Ordering::Acquire)
+    }
 }
 
 impl Relays {
     pub(super) fn new(has_console: bool) -> Self {
         Self {
-            ends: Vec::new(),
+            ends: Mutex::default(),
             outputs: Arc::default(),
             input: None,
             has_console,
-            facts: Arc::default(),
+            story: Arc::default(),
         }
     }
 
-    pub(super) fn facts(&self) -> Arc<Facts> {
-        Arc::clone(&self.facts)
+    pub(super) fn story(&self) -> Arc<Story> {
+        Arc::clone(&self.story)
     }
 
     pub(super) fn output(
@@ -83,27 +105,30 @@ impl Relays {
         let end = End {
             cut: Arc::default(),
             canceller: reader.canceller(),
+            keeps: output.keeps(),
         };
-        let (cut, facts) = (Arc::clone(&end.cut), Arc::clone(&self.facts));
-        self.ends.push(end);
+        let (cut, facts) = (Arc::clone(&end.cut), Arc::clone(&self.story.facts));
+        self.lock().push(end);
         let running = Running::new(&self.outputs);
         spawn(stream, move || {
             pass_on(reader, &mut output, &cut, &facts);
+            output.finish(&cut);
             drop(output);
             drop(running);
         })
     }
 
     pub(super) fn input(&mut self, writer: pipe::Writer, input: Input) -> Result<(), Error> {
-        let end = End {
+        let end = InputEnd {
             cut: Arc::default(),
             canceller: writer.canceller(),
+            is_last: Arc::default(),
         };
-        let cut = Arc::clone(&end.cut);
+        let (cut, is_last) = (Arc::clone(&end.cut), Arc::clone(&end.is_last));
         self.input = Some(end);
         let has_console = self.has_console;
         spawn("stdin", move || {
-            let writer = input.pass_on(writer, &cut);
+            let writer = input.pass_on(writer, &cut, &is_last);
             if has_console {
                 // The end of its input would end the terminal and everything in it.
                 cut.wait(Duration::MAX);
@@ -112,58 +137,75 @@ impl Relays {
         })
     }
 
-    /// Ends what the process reads, as somebody asked for.
+    /// Ends what the process reads, as somebody asked for, after what was sent before.
     pub(super) fn end_input(&self) -> Result<(), Error> {
         if self.has_console {
             return Err(Error::EndOfTerminal);
         }
-        self.close_input();
+        if let Some(input) = &self.input {
+            input.is_last.store(true, Ordering::Release);
+        }
         Ok(())
     }
 
     fn close_input(&self) {
         if let Some(input) = &self.input {
-            input.cut();
+            input.cut.set();
+            input.canceller.cancel();
         }
     }
 
-    /// Passes on what is left until the deadline, then cuts. No thread of the outputs is left afterwards.
+    /// Passes on what is left until the deadline, then cuts, but for what is kept for a reader that is away. No other thread of
+    /// the outputs is left afterwards.
     pub(super) fn finish(&self, deadline: Instant) {
         self.close_input();
-        if self.outputs.wait_none(deadline) {
+        if self.outputs.wait_at_most(0, deadline) {
             return;
         }
-        self.facts.was_cut.store(true, Ordering::Release);
-        self.cut();
-        self.outputs.wait_none(Instant::now() + CUT);
+        let (kept, cut): (Vec<_>, Vec<_>) = self.lock().drain(..).partition(End::keeps);
+        let is_cut = !self.outputs.wait_at_most(kept.len(), Instant::now());
+        self.story.facts.was_cut.store(is_cut, Ordering::Release);
+        cut.iter().for_each(End::cut);
+        self.outputs.wait_at_most(kept.len(), Instant::now() + CUT);
+        self.story.lock().extend(kept);
     }
 
-    fn cut(&self) {
-        for end in &self.ends {
-            end.cut();
-        }
+    fn lock(&self) -> MutexGuard<'_, Vec<End>> {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Whoever forgets it leaves no thread behind.
+/// Whoever forgets it leaves no thread behind but those that keep something.
 impl Drop for Relays {
     fn drop(&mut self) {
         self.close_input();
-        self.cut();
+        self.lock().iter().for_each(End::cut);
     }
 }
 
-impl Facts {
+impl Story {
     /// Bytes that were printed and not passed on.
     pub(super) fn lost(&self) -> u64 {
-        self.lost.load(Ordering::Acquire)
+        self.facts.lost.load(Ordering::Acquire)
     }
 
     /// Whether the rest was cut off after the process had ended.
     pub(super) fn was_cut(&self) -> bool {
-        self.was_cut.load(Ordering::Acquire)
+        self.facts.was_cut.load(Ordering::Acquire)
     }
 
+    fn lock(&self) -> MutexGuard<'_, Vec<End>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Story {
+    fn drop(&mut self) {
+        self.lock().iter().for_each(End::cut);
+    }
+}
+
+impl Facts {
     fn lose(&self, bytes: usize) {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         self.lost.fetch_add(bytes, Ordering::AcqRel);
@@ -205,9 +247,9 @@ pub(super) enum Input {
 }
 
 impl Input {
-    /// Passes on what is sent until the sender closes, the process reads no more, or it is cut. The process reads its end when
-    /// the writer, which is given back, is dropped.
-    fn pass_on(self, mut writer: pipe::Writer, cut: &Cut) -> pipe::Writer {
+    /// Passes on what is sent until the sender closes, the process reads no more, it is cut, or nothing was there and nothing is
+    /// waited for. The process reads its end when the writer, which is given back, is dropped.
+    fn pass_on(self, mut writer: pipe::Writer, cut: &Cut, is_last: &AtomicBool) -> pipe::Writer {
         let mut source: Box<dyn Read> = match self {
             Self::Nothing => return writer,
             Self::File(file) => Box::new(file),
@@ -220,6 +262,7 @@ impl Input {
         };
         let mut buffer = vec![0; BUFFER];
         while !cut.is_set() {
+            let ends = is_last.load(Ordering::Acquire);
             match source.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(count) => {
@@ -228,6 +271,7 @@ impl Input {
                         break;
                     }
                 }
+                Err(error) if is_pause(&error) && ends => break,
                 Err(error) if is_pause(&error) || error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => break,
             }

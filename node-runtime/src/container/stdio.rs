@@ -9,7 +9,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Error;
-use super::output::Output;
+use super::driver::{self, Driver};
+use super::output::{Output, Patience};
 use super::relay::{Input, Relays};
 use crate::sys::{Connection, Host, Rules, Streams, pipe};
 
@@ -61,6 +62,16 @@ pub enum Sink {
         /// How long a reader is waited for.
         patience: Duration,
     },
+    /// The same, with a reader that comes back, as containerd does when it is started again. Nothing that it did not take is
+    /// lost: meanwhile the process is held up, and what is left when it ends is kept until it is deleted.
+    Stream {
+        /// The address: of a pipe, a socket, or a FIFO.
+        address: String,
+        /// How long a reader that went away holds the process up, before output is lost; none: as long as it takes.
+        retry: Option<Duration>,
+    },
+    /// A program that reads it. The same for both outputs is one program.
+    Driver(Driver),
 }
 
 /// Streams whose other ends are there: a client that is gone is found when a container is created, not when it runs.
@@ -72,6 +83,7 @@ pub(super) struct Prepared {
     stdin: Option<Box<dyn Connection>>,
     stdout: Option<Box<dyn Connection>>,
     stderr: Option<Box<dyn Connection>>,
+    driver: Option<Arc<driver::Running>>,
 }
 
 /// Our ends of the streams of a process.
@@ -105,14 +117,41 @@ impl Prepared {
             Source::Pipe(address) => Some(address.as_str()),
             Source::Null | Source::File(_) => None,
         };
-        Ok(Self {
+        let mut prepared = Self {
             host: Arc::clone(host),
             has_console,
             stdin: connect("stdin", sender)?,
             stdout: connect("stdout", stdio.stdout.address())?,
             stderr: connect("stderr", stdio.stderr.address())?,
+            driver: None,
             stdio,
-        })
+        };
+        prepared.start_driver()?;
+        Ok(prepared)
+    }
+
+    /// Starts the program that reads one output or both.
+    fn start_driver(&mut self) -> Result<(), Error> {
+        let (stream, driver) = match (&self.stdio.stdout, &self.stdio.stderr) {
+            (Sink::Driver(stdout), Sink::Driver(stderr)) if stdout != stderr => {
+                return Err(Error::TwoDrivers);
+            }
+            (Sink::Driver(driver), _) => ("stdout", driver),
+            (_, Sink::Driver(driver)) => ("stderr", driver),
+            _ => return Ok(()),
+        };
+        let target = driver.program.display().to_string();
+        let started = driver.start(self.host.as_ref());
+        let outputs = started.map_err(failed(stream, &target))?;
+        let reads = |sink: &Sink| matches!(sink, Sink::Driver(_));
+        if reads(&self.stdio.stdout) {
+            self.stdout = Some(outputs.stdout);
+        }
+        if reads(&self.stdio.stderr) {
+            self.stderr = Some(outputs.stderr);
+        }
+        self.driver = Some(outputs.running);
+        Ok(())
     }
 
     /// Opens the files and makes the pipes of a process that is about to be started.
@@ -160,13 +199,17 @@ impl Prepared {
             ),
         ];
         for (stream, reader, connection, sink) in outputs {
-            if let (Some(reader), Some(address)) = (reader, sink.address()) {
-                let address = address.to_owned();
+            if let (Some(reader), Some(patience)) = (reader, sink.patience()) {
+                let address = sink.address().map(str::to_owned);
                 let host = Arc::clone(&self.host);
-                let output = Output::new(host, address, sink.patience(), connection);
+                let mut output = Output::new(host, address, patience, connection);
+                if let Sink::Driver(_) = sink {
+                    output.hold_driver(self.driver.clone());
+                }
                 relays.output(stream, reader, output)?;
             }
         }
+        self.driver = None;
         if let Some(writer) = ends.stdin {
             let input = match (self.stdin.take(), ends.typed) {
                 (Some(connection), _) => Input::Connection(connection),
@@ -193,15 +236,20 @@ impl Source {
 impl Sink {
     fn address(&self) -> Option<&str> {
         match self {
-            Self::Pipe(address) | Self::ImpatientPipe { address, .. } => Some(address),
-            Self::Null | Self::File(_) => None,
+            Self::Pipe(address)
+            | Self::ImpatientPipe { address, .. }
+            | Self::Stream { address, .. } => Some(address),
+            Self::Null | Self::File(_) | Self::Driver(_) => None,
         }
     }
 
-    fn patience(&self) -> Option<Duration> {
+    /// How long its reader is waited for; none where nobody reads through us.
+    fn patience(&self) -> Option<Patience> {
         match self {
-            Self::ImpatientPipe { patience, .. } => Some(*patience),
-            Self::Null | Self::File(_) | Self::Pipe(_) => None,
+            Self::Pipe(_) | Self::Driver(_) => Some(Patience::of_pipe()),
+            Self::ImpatientPipe { patience, .. } => Some(Patience::at_most(*patience)),
+            Self::Stream { retry, .. } => Some(Patience::of_stream(*retry)),
+            Self::Null | Self::File(_) => None,
         }
     }
 
@@ -216,8 +264,13 @@ impl Sink {
                 let file = append(path).map_err(failed(stream, &path.display().to_string()))?;
                 Ok((Some(file), None))
             }
-            Self::Pipe(address) | Self::ImpatientPipe { address, .. } => {
-                let (ours, child) = pipe::output().map_err(failed(stream, address))?;
+            Self::Pipe(_) | Self::ImpatientPipe { .. } | Self::Stream { .. } | Self::Driver(_) => {
+                let target = || self.address().unwrap_or("a log driver").to_owned();
+                let (ours, child) = pipe::output().map_err(|source| Error::OpenStream {
+                    stream,
+                    target: target(),
+                    source,
+                })?;
                 Ok((Some(child), Some(ours)))
             }
         }

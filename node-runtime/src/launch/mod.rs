@@ -165,6 +165,9 @@ pub struct RootPlan {
     pub location: Option<String>,
     /// Whether nothing may be written into it.
     pub read_only: bool,
+    /// Whether the layers are others' as well. Then nothing is written into them: even a single one is copied.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_shared: bool,
 }
 
 /// A folder or a file of the host that appears in the container.

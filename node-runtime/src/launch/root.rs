@@ -18,6 +18,7 @@ pub(super) fn read(
         layers: Vec::new(),
         location,
         read_only: false,
+        is_shared: !layer_folders.is_empty(),
     };
     let mut path = None;
     if let Some(mut root) = root {

@@ -13,4 +13,6 @@ pub mod address;
 pub mod boot;
 pub mod log_pipe;
 pub mod publisher;
+pub mod rootfs;
 pub mod service;
+pub mod streams;

@@ -15,7 +15,9 @@ pub(crate) fn make(host: &mut Host<'_>) -> Result<PathBuf, Error> {
     let request = host.request;
     let layers = request.root.layers.iter();
     let layers: Vec<PathBuf> = layers.map(|layer| request.bundle.join(layer)).collect();
-    if let [layer] = layers.as_slice() {
+    if let [layer] = layers.as_slice()
+        && !request.root.is_shared
+    {
         let found = fs::metadata(layer).map_err(|source| Error::Layer {
             layer: layer.clone(),
             source,

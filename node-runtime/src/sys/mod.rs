@@ -7,6 +7,7 @@
 
 mod companion;
 pub mod fake;
+pub mod log_driver;
 pub mod services;
 #[cfg(unix)]
 mod linux;
@@ -204,6 +205,11 @@ pub trait Connection: io::Read + io::Write + fmt::Debug + Send {
 
     /// Its two directions, for a thread each. It is closed when both are dropped. Cancellers are those of the directions then.
     fn split(self: Box<Self>) -> io::Result<Halves>;
+
+    /// Whether what was written and nobody has read yet would be lost, were this end closed now.
+    fn holds_unread(&self) -> bool {
+        false
+    }
 }
 
 /// The two directions of a connection.

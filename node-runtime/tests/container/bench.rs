@@ -131,6 +131,7 @@ impl Bench {
                 layers: Vec::new(),
                 location: HAS_LINKS.then_some(location),
                 read_only: false,
+                is_shared: false,
             },
             mounts: Vec::new(),
             limits: Limits::default(),

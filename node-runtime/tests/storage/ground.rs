@@ -83,6 +83,7 @@ impl Ground {
             layers: self.layers.clone(),
             location: self.location.clone(),
             read_only: self.read_only,
+            is_shared: false,
         };
         let (bundle, scratch) = (self.at("bundle"), self.at("scratch"));
         let request = Request {

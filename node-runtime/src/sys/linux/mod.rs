@@ -8,8 +8,10 @@
 //! a descendant that ends before anybody looks is not counted. Descriptors that this process was itself started with, and
 //! that are not closed on exec, are passed on: safe code cannot close them.
 
+mod fifo;
 mod holder;
 mod job;
+pub(super) mod log_driver;
 mod members;
 mod message;
 pub mod pipe;
@@ -156,6 +158,9 @@ impl Host for LinuxHost {
     }
 
     fn connect(&self, address: &str, _timeout: Duration) -> io::Result<Box<dyn Connection>> {
+        if fifo::is_fifo(address) {
+            return fifo::connect(address);
+        }
         // The system queues clients, so a server is never too busy to be connected to.
         socket::connect(address)
     }

@@ -4,8 +4,9 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
-use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -24,7 +25,7 @@ pub struct Canceller(Arc<OwnedFd>);
 
 /// An end that does not block, and the event that cancels.
 #[derive(Debug)]
-struct End {
+pub(super) struct End {
     file: File,
     cancelled: Arc<OwnedFd>,
 }
@@ -44,14 +45,14 @@ pub fn input() -> io::Result<(File, Writer)> {
 impl Reader {
     /// What cancels it.
     pub fn canceller(&self) -> Canceller {
-        Canceller(Arc::clone(&self.0.cancelled))
+        self.0.canceller()
     }
 }
 
 impl Writer {
     /// What cancels it.
     pub fn canceller(&self) -> Canceller {
-        Canceller(Arc::clone(&self.0.cancelled))
+        self.0.canceller()
     }
 }
 
@@ -64,25 +65,39 @@ impl Canceller {
 }
 
 impl End {
-    fn new(end: OwnedFd) -> io::Result<Self> {
+    pub(super) fn new(end: OwnedFd) -> io::Result<Self> {
         fcntl_setfl(&end, fcntl_getfl(&end)? | OFlags::NONBLOCK)?;
         let cancelled = Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?);
         let file = end.into();
         Ok(Self { file, cancelled })
     }
 
-    /// Waits until the operation is possible, and does it.
-    fn perform(
+    /// What cancels it.
+    pub(super) fn canceller(&self) -> Canceller {
+        Canceller(Arc::clone(&self.cancelled))
+    }
+
+    /// The end itself.
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Waits until the operation is possible, and does it; `TimedOut` where it is not for so long.
+    pub(super) fn perform(
         &self,
         when: PollFlags,
+        timeout: Option<Duration>,
         mut operation: impl FnMut(&File) -> io::Result<usize>,
     ) -> io::Result<usize> {
+        // What is too long to be counted is for ever.
+        let timeout = timeout.and_then(|it| Timespec::try_from(it).ok());
         loop {
             let mut ends = [
                 PollFd::from_borrowed_fd(self.cancelled.as_fd(), PollFlags::IN),
                 PollFd::from_borrowed_fd(self.file.as_fd(), when),
             ];
-            match poll(&mut ends, None) {
+            match poll(&mut ends, timeout.as_ref()) {
+                Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
                 Ok(_) => {}
                 Err(Errno::INTR) => continue,
                 Err(error) => return Err(error.into()),
@@ -100,13 +115,15 @@ impl End {
 
 impl Read for Reader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.perform(PollFlags::IN, |mut file| file.read(buffer))
+        self.0
+            .perform(PollFlags::IN, None, |mut file| file.read(buffer))
     }
 }
 
 impl Write for Writer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.perform(PollFlags::OUT, |mut file| file.write(bytes))
+        self.0
+            .perform(PollFlags::OUT, None, |mut file| file.write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -34,6 +34,7 @@ mod job_info;
 mod launcher;
 mod library;
 mod limits;
+pub(super) mod log_driver;
 mod logon;
 mod named_pipe;
 mod native;

@@ -46,9 +46,10 @@ fn digest(containerd: &str, namespace: &Id, id: &Id) -> String {
         // Names have none of these, so that no two triples are one text.
         hash.update(b"\n");
     }
-    hash.finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
+    let bytes = hash.finalize();
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+    digits
+        .filter_map(|it| char::from_digit(it.into(), 16))
         .collect()
 }
 

@@ -243,7 +243,7 @@ mod tests {
     use super::*;
     use crate::sys::fake::FakeHost;
 
-    const LONG: Duration = Duration::from_secs(60);
+    const LONG: Duration = Duration::from_mins(1);
 
     fn bench() -> (Arc<dyn Host>, Lines) {
         let host: Arc<dyn Host> = Arc::new(FakeHost::new());

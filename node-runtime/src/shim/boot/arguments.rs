@@ -131,6 +131,7 @@ impl std::error::Error for Problems {}
 
 /// The flags as they were written.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 struct Written {
     help: bool,
     version: bool,

@@ -8,7 +8,7 @@ use crate::sys::fake::FakeHost;
 use crate::ttrpc::{self, Call, Service, Status};
 
 const ADDRESS: &str = "containerd.ttrpc";
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 /// Takes events, after it refused some.
 struct Events {

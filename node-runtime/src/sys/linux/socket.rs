@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,6 +20,7 @@ use crate::sys::{Cancel, Connection, Halves, Incoming, Listener, Outgoing};
 pub(super) struct LinuxListener {
     listener: Arc<UnixListener>,
     path: PathBuf,
+    lock_path: PathBuf,
     _lock: File,
 }
 
@@ -49,17 +50,7 @@ fn path(address: &str) -> &Path {
 pub(super) fn listen(address: &str) -> io::Result<LinuxListener> {
     let path = path(address).to_owned();
     let Short(short, _folder) = Short::new(&path)?;
-    let lock = path.with_added_extension("lock");
-    let lock = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(lock)?;
-    match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::AlreadyExists.into()),
-        Err(TryLockError::Error(error)) => return Err(error),
-    }
+    let (lock, lock_path) = lock(&path)?;
     // Nobody has the lock, so nobody serves what a crash left behind.
     let _ = fs::remove_file(&path);
     let listener = UnixListener::bind(&short)?;
@@ -67,8 +58,29 @@ pub(super) fn listen(address: &str) -> io::Result<LinuxListener> {
     Ok(LinuxListener {
         listener: Arc::new(listener),
         path,
+        lock_path,
         _lock: lock,
     })
+}
+
+/// Locks what stands beside the path. Its last holder removes it, so what was locked has to be what stands there still.
+fn lock(path: &Path) -> io::Result<(File, PathBuf)> {
+    let path = path.with_added_extension("lock");
+    loop {
+        let mut options = OpenOptions::new();
+        let lock = options.create(true).truncate(false).write(true).open(&path)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::AlreadyExists.into()),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        let ours = lock.metadata()?.ino();
+        match fs::metadata(&path) {
+            Ok(there) if there.ino() == ours => return Ok((lock, path)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(_) | Err(_) => {}
+        }
+    }
 }
 
 /// Waits until a descriptor can be read, or has ended where it is one of a process.
@@ -113,8 +125,9 @@ impl Listener for LinuxListener {
 
 impl Drop for LinuxListener {
     fn drop(&mut self) {
-        // The lock stays: two that make and remove it at once could both have one.
         let _ = fs::remove_file(&self.path);
+        // It is still held: whoever waits for it finds that it stands there no more.
+        let _ = fs::remove_file(&self.lock_path);
     }
 }
 

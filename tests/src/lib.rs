@@ -2,6 +2,7 @@
 
 pub mod bed;
 pub mod cluster;
+pub mod containerd;
 pub mod demo;
 pub mod fleet;
 pub mod manifest;

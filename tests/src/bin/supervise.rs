@@ -6,7 +6,8 @@
 //! parent that is killed with SIGKILL cannot clean up, but the kernel closes its pipes.
 //!
 //! `supervise --sweep FOLDER` waits for the same end of file, then for the end of every command whose
-//! pid file is in the folder, and removes the folder unless it holds a file named `keep`.
+//! pid file is in the folder, and removes the folder unless it holds a file named `keep`. With
+//! `--sweep-strays` it first kills every process that names the folder in its arguments or variables.
 #![expect(
     clippy::print_stderr,
     reason = "standard error is the log of the supervised program"
@@ -20,7 +21,8 @@ use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 use std::{fs, io, thread};
 
-use rustix::process::{Pid, Signal, kill_process_group, test_kill_process};
+use hosttask_tests::containerd::strays;
+use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process};
 
 /// How long a program may take to end after SIGTERM.
 const GRACE: Duration = Duration::from_secs(5);
@@ -31,11 +33,16 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
     let outcome = match (arguments.next(), arguments.next(), arguments.next()) {
         (Some(flag), Some(folder), None) if flag == "--sweep" => sweep(Path::new(&folder)),
+        (Some(flag), Some(folder), None) if flag == "--sweep-strays" => {
+            sweep_strays(Path::new(&folder))
+        }
         (Some(flag), Some(file), Some(dashes)) if flag == "--pid-file" && dashes == "--" => {
             run(Path::new(&file), arguments)
         }
         _ => {
-            eprintln!("usage: supervise --pid-file FILE -- COMMAND…, or supervise --sweep FOLDER");
+            eprintln!(
+                "usage: supervise --pid-file FILE -- COMMAND…, or supervise --sweep[-strays] FOLDER"
+            );
             return ExitCode::from(2);
         }
     };
@@ -91,6 +98,27 @@ fn sweep(folder: &Path) -> io::Result<u8> {
     wait_for_end_of_input();
     let begin = Instant::now();
     while begin.elapsed() < SWEEP && pids_in(folder)?.any(|pid| test_kill_process(pid).is_ok()) {
+        thread::sleep(Duration::from_millis(20));
+    }
+    if !folder.join("keep").exists() {
+        fs::remove_dir_all(folder)?;
+    }
+    Ok(0)
+}
+
+/// Ends what a program started that is not in its process group, such as containerd's shims, and removes the folder.
+fn sweep_strays(folder: &Path) -> io::Result<u8> {
+    wait_for_end_of_input();
+    let begin = Instant::now();
+    while begin.elapsed() < SWEEP {
+        let found = strays(folder);
+        if found.is_empty() {
+            break;
+        }
+        for stray in found {
+            // An error means that it is gone already.
+            let _ = kill_process(stray.pid, Signal::KILL);
+        }
         thread::sleep(Duration::from_millis(20));
     }
     if !folder.join("keep").exists() {

@@ -28,6 +28,7 @@ use serde_json::Value;
 pub use audit::{AuditEvent, AuditReader};
 pub use error::ClusterError;
 pub use options::ClusterOptions;
+pub(crate) use supervised::sweep_strays_later;
 pub use supervised::{Signal, Supervised};
 pub use tools::{Kstatus, ToolOutput};
 
@@ -271,6 +272,6 @@ fn is_kept(folder: &Path) -> bool {
     clippy::print_stderr,
     reason = "a build of minutes and kept logs must be seen also in a test"
 )]
-fn tell(line: &str) {
+pub(crate) fn tell(line: &str) {
     eprintln!("{line}");
 }

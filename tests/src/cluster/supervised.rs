@@ -224,6 +224,16 @@ pub(super) fn sweep_later(folder: &Path) -> Result<Child, ClusterError> {
     spawn_with_pipe(&mut sweep, "the sweeper")
 }
 
+/// Starts the process that ends whatever names `folder`, and removes it, when the returned pipe closes.
+pub(crate) fn sweep_strays_later(folder: &Path) -> Result<Child, ClusterError> {
+    let mut sweep = Command::new(supervise_binary()?);
+    sweep
+        .arg("--sweep-strays")
+        .arg(folder)
+        .stdout(Stdio::null());
+    spawn_with_pipe(&mut sweep, "the sweeper")
+}
+
 fn spawn_with_pipe(command: &mut Command, name: &str) -> Result<Child, ClusterError> {
     use std::os::unix::process::CommandExt as _;
     command

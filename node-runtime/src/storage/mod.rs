@@ -3,6 +3,7 @@
 mod archive;
 mod error;
 mod host;
+mod kubelet;
 mod mounts;
 mod path;
 mod place;

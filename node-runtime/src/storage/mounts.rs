@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use crate::launch::MountPlan;
 use crate::storage::error::{Error, MountFault, Tried};
 use crate::storage::host::{Host, failed, text};
-use crate::storage::path::{Unfit, key, parts, separator};
+use crate::storage::path::{Unfit, key, parts, path_in_volume, separator, source_parts};
 use crate::storage::place::{PlacedMount, Request};
 use crate::storage::root::{Location, links};
-use crate::storage::{Change, Undo};
+use crate::storage::{Change, Undo, kubelet};
 use crate::sys::tree::Held;
 use crate::sys::{Attachment, Entry, Means, Rules};
 
@@ -25,9 +25,20 @@ pub(crate) struct Mount<'a> {
     keys: Vec<String>,
     /// Whether the config has it below the root's own place.
     is_inside: bool,
+    /// Whether the kubelet alone fills its source.
+    is_filled: bool,
 }
 
 impl Mount<'_> {
+    /// Read-only or not, the best first. What the kubelet fills is always to be read-only, and does no harm where it is not.
+    fn modes(&self) -> &'static [bool] {
+        match (self.plan.read_only, self.is_filled) {
+            (true, true) => &[true, false],
+            (true, false) => &[true],
+            (false, _) => &[false],
+        }
+    }
+
     fn fails(&self, why: MountFault) -> Error {
         fails(self.plan, why)
     }
@@ -64,7 +75,9 @@ fn check_one<'a>(host: &Host<'a>, plan: &'a MountPlan) -> Result<Mount<'a>, Erro
     if is_pipe(&plan.source) || is_pipe(&plan.destination) {
         return Err(fails(plan, MountFault::Pipe));
     }
-    parts(&plan.source, rules).map_err(|why| fails(plan, MountFault::Source(why)))?;
+    let of_source =
+        source_parts(&plan.source, rules).map_err(|why| fails(plan, MountFault::Source(why)))?;
+    let is_filled = kubelet::is_filled(&of_source, rules);
     let names =
         parts(&plan.destination, rules).map_err(|why| fails(plan, MountFault::Destination(why)))?;
     // Below the root's own place, `C:\hpc\etc` means the same as `C:\etc`.
@@ -89,7 +102,7 @@ fn check_one<'a>(host: &Host<'a>, plan: &'a MountPlan) -> Result<Mount<'a>, Erro
     if names.is_empty() {
         return Err(fails(plan, MountFault::Root));
     }
-    let source = PathBuf::from(&plan.source);
+    let source = on_drive(host, &plan.source);
     match fs::metadata(&source) {
         Err(error) if error.kind() == ErrorKind::NotFound => Err(fails(plan, MountFault::Missing)),
         Err(error) => Err(failed("look at", &source)(error)),
@@ -99,8 +112,18 @@ fn check_one<'a>(host: &Host<'a>, plan: &'a MountPlan) -> Result<Mount<'a>, Erro
             names,
             keys,
             is_inside: inside > 0,
+            is_filled,
         }),
     }
+}
+
+/// A source of a volume by the drive of that: links and programs do not know volumes on every system.
+fn on_drive(host: &Host<'_>, source: &str) -> PathBuf {
+    let found = path_in_volume(source, host.request.places.rules).and_then(|(volume, rest)| {
+        let drive = host.storage.drive_of(volume)?;
+        Some(PathBuf::from(drive + rest))
+    });
+    found.unwrap_or_else(|| PathBuf::from(source))
 }
 
 fn is_pipe(path: &str) -> bool {
@@ -178,6 +201,7 @@ pub(crate) fn link(
     host: &mut Host<'_>,
     mount: &Mount<'_>,
     root: &Path,
+    told: &mut Vec<Tried>,
 ) -> Result<PlacedMount, Error> {
     let Some((name, above)) = mount.names.split_last() else {
         return Err(mount.fails(MountFault::Root));
@@ -208,23 +232,35 @@ pub(crate) fn link(
         }
         Some(_) => return Err(mount.fails(MountFault::Taken)),
     }
-    let attachment = Attachment {
-        source: &mount.source,
-        target: &target,
-        read_only: mount.plan.read_only,
-        job: Some(host.request.job),
-    };
+    let shown = root.join(step.path.iter().collect::<PathBuf>());
     let mut tried = Vec::new();
     let means = links(&host.storage.means());
     let undo = |means| Ok(step.undo(Change::Attached(means)));
-    let done = host.attach(&means, &attachment, &undo, &mut tried)?;
-    let shown = root.join(step.path.iter().collect::<PathBuf>());
-    Ok(PlacedMount {
-        means: done.ok_or_else(|| none(mount, &shown, tried))?,
-        source: mount.source.clone(),
-        target: shown,
-        read_only: mount.plan.read_only,
-    })
+    for read_only in mount.modes() {
+        let attachment = Attachment {
+            source: &mount.source,
+            target: &target,
+            read_only: *read_only,
+            job: Some(host.request.job),
+        };
+        let Some(means) = host.attach(&means, &attachment, &undo, &mut tried)? else {
+            continue;
+        };
+        if *read_only != mount.plan.read_only {
+            let why = format!(
+                "{} can be written: this host has no read-only mounts without the bind filter",
+                shown.display()
+            );
+            told.push(Tried { means, why });
+        }
+        return Ok(PlacedMount {
+            means,
+            source: mount.source.clone(),
+            target: shown,
+            read_only: *read_only,
+        });
+    }
+    Err(none(mount, &shown, tried))
 }
 
 /// A place inside the root.

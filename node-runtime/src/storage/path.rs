@@ -145,6 +145,33 @@ pub(crate) fn parts(path: &str, rules: Rules) -> Result<Vec<&str>, Unfit> {
     Ok(parts)
 }
 
+/// The parts of a full path of the host: as [`parts`], or of a volume instead of a drive (`\\?\Volume{…}\etc`), which is how
+/// containerd names what the kubelet mounts.
+pub(crate) fn source_parts(path: &str, rules: Rules) -> Result<Vec<&str>, Unfit> {
+    match path_in_volume(path, rules) {
+        Some((volume, _)) => {
+            // From the separator on that the volume ends with.
+            let rest = path.get(volume.len() - 1..).unwrap_or_default();
+            parts(rest, rules)
+        }
+        None => parts(path, rules),
+    }
+}
+
+/// A volume, with the separator at its end, and what follows; none where a path does not start with one.
+pub(crate) fn path_in_volume(path: &str, rules: Rules) -> Option<(&str, &str)> {
+    const START: &str = r"\\?\volume{";
+    let is_volume = path.get(..START.len())?.to_lowercase() == START && rules == Rules::Windows;
+    let (identifier, _) = path.get(START.len()..)?.split_once("}\\")?;
+    let groups: Vec<usize> = identifier.split('-').map(str::len).collect();
+    let is_identifier = identifier
+        .chars()
+        .all(|it| it.is_ascii_hexdigit() || it == '-');
+    let fits = is_volume && is_identifier && groups == [8, 4, 4, 4, 12];
+    let at = START.len() + identifier.len() + "}\\".len();
+    fits.then(|| path.split_at(at))
+}
+
 fn without_drive(path: &str) -> Result<&str, Unfit> {
     let is_separator = |letter: &char| is_separator(*letter, Rules::Windows);
     let mut letters = path.chars();
@@ -225,6 +252,24 @@ mod tests {
         assert_eq!(parts(&long, Rules::Windows), Err(Unfit::Long));
         let deep = format!("C:{}", "\\a".repeat(257));
         assert_eq!(parts(&deep, Rules::Windows), Err(Unfit::Long));
+    }
+
+    #[test]
+    fn a_volume_stands_for_a_drive_in_a_source_alone() {
+        let volume = r"\\?\Volume{26a21bda-a627-11d7-9931-806e6f6e6963}";
+        let path = format!(r"{volume}\var\lib");
+        let found = source_parts(&path, Rules::Windows).unwrap();
+        assert_eq!(found, ["var", "lib"]);
+        assert_eq!(parts(&path, Rules::Windows), Err(Unfit::Namespace));
+        let bad = [
+            format!(r"{volume}\a\..\b"),
+            format!("{volume}a"),
+            r"\\?\Volume{26a21bda}\a".to_owned(),
+            r"\\?\GLOBALROOT\a".to_owned(),
+        ];
+        for path in bad {
+            assert!(source_parts(&path, Rules::Windows).is_err(), "{path}");
+        }
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub struct Placed {
     pub source: PathBuf,
     /// Its mounts. One can be at two places.
     pub mounts: Vec<PlacedMount>,
-    /// Better means that did not do, and why.
+    /// Better means that did not do, and why; and what is not as it was asked for.
     pub tried: Vec<Tried>,
 }
 
@@ -126,7 +126,7 @@ pub fn place(
     mounts::check_linked(&mounts)?;
     // Before anybody but us sees the root.
     for mount in &mounts {
-        placed.push(mounts::link(&mut host, mount, &source)?);
+        placed.push(mounts::link(&mut host, mount, &source, &mut tried)?);
     }
     let means = root::link(&mut host, &source, &location, &mut tried)?;
     if means.is_none() && (location.is_asked_for || request.root.read_only) {

@@ -252,6 +252,11 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// What an entry is, without following it; none where nothing is.
     fn entry(&self, path: &Path) -> io::Result<Option<Entry>>;
 
+    /// The drive of a volume, `C:\` of `\\?\Volume{…}\`; none where it has none, or the host has no volumes.
+    fn drive_of(&self, _volume: &str) -> Option<String> {
+        None
+    }
+
     /// Allows only administrators and the system to reach a folder and all in it. One that is protected is left as it is.
     ///
     /// `PermissionDenied` names the folder and its owner where that is somebody else, who could undo it at any time.

@@ -14,5 +14,8 @@ mod interleavings;
 mod lifecycle;
 mod limits;
 mod recover;
+mod shim_rootfs;
+mod shim_streams;
+mod shim_volumes;
 mod stopping;
 mod streams;

@@ -108,9 +108,8 @@ fn scheme(address: &str) -> Option<(&str, &str)> {
 fn bare(rules: Rules, address: &str) -> Result<Uri, Fault> {
     match rules {
         Rules::Posix if address.starts_with('/') => Ok(Uri::Pipe(file(rules, address)?)),
-        Rules::Posix => Err(Fault::Relative),
         Rules::Windows if address.starts_with(['\\', '/']) => named_pipe(address),
-        Rules::Windows => Err(Fault::Relative),
+        Rules::Posix | Rules::Windows => Err(Fault::Relative),
     }
 }
 

@@ -69,6 +69,11 @@ impl Storage for WindowsStorage {
         reparse::entry(path)
     }
 
+    fn drive_of(&self, volume: &str) -> Option<String> {
+        let places = volume::places_of(volume).ok()?;
+        places.into_iter().find(|place| place.len() == r"C:\".len())
+    }
+
     fn protect(&self, folder: &Path) -> io::Result<()> {
         folder::protect(folder)
     }

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use windows_sys::Win32::Foundation::{ERROR_CALL_NOT_IMPLEMENTED, ERROR_NOT_SUPPORTED};
 use windows_sys::Win32::Storage::FileSystem::{
-    DeleteVolumeMountPointW, GetVolumeNameForVolumeMountPointW, SetVolumeMountPointW,
+    DeleteVolumeMountPointW, GetVolumeNameForVolumeMountPointW, GetVolumePathNamesForVolumeNameW,
+    SetVolumeMountPointW,
 };
 
 use super::handle::check;
@@ -46,6 +47,29 @@ pub(super) fn unmount(folder: &Path) -> io::Result<()> {
     check(unsafe { DeleteVolumeMountPointW(folder.as_ptr()) })
 }
 
+/// Where a volume appears: drives and mount points, each with a separator at its end.
+pub(super) fn places_of(volume: &str) -> io::Result<Vec<String>> {
+    let volume = wide(volume)?;
+    // More than one drive and a mount point are rare, and those that do not fit are an error.
+    let mut places = [0_u16; 1024];
+    let units = u32::try_from(places.len()).map_err(io::Error::other)?;
+    let mut needed = 0;
+    // SAFETY: the name ends with a zero; `places` has as many units as are named; `needed` receives one value.
+    let result = unsafe {
+        GetVolumePathNamesForVolumeNameW(
+            volume.as_ptr(),
+            places.as_mut_ptr(),
+            units,
+            &raw mut needed,
+        )
+    };
+    check(result)?;
+    let each = places
+        .split(|unit| *unit == 0)
+        .take_while(|it| !it.is_empty());
+    Ok(each.map(String::from_utf16_lossy).collect())
+}
+
 /// Whether the system has mount points: it says something else than "not implemented" about a folder that is none.
 pub(super) fn can_mount() -> bool {
     let nowhere = Path::new(r"C:\hosttask\no\such\folder");
@@ -60,5 +84,18 @@ pub(super) fn can_mount() -> bool {
         Err(error) => ![ERROR_CALL_NOT_IMPLEMENTED, ERROR_NOT_SUPPORTED]
             .into_iter()
             .any(|code| is(&error, code)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_volume_is_found_on_its_drive() {
+        let volume = narrow(&of_root(Path::new(r"C:\")).unwrap());
+        let places = places_of(&volume).unwrap();
+        assert!(places.contains(&r"C:\".to_owned()), "{volume}: {places:?}");
+        assert!(places_of(r"\\?\Volume{00000000-0000-0000-0000-000000000000}\").is_err());
     }
 }

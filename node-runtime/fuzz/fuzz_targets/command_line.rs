@@ -1,15 +1,9 @@
 //! Arguments are the same after a way through a line, and any line can be split.
 #![no_main]
 
-use hosttask_node_runtime::launch::{quote, split};
+#[path = "../properties/command_line.rs"]
+mod property;
+
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|text: &str| {
-    assert!(!split(text).is_empty());
-    // No program gets a NUL, and no name of a program has a quote.
-    let mut arguments: Vec<String> = text.split('\0').map(str::to_owned).collect();
-    if let Some(first) = arguments.first_mut() {
-        first.retain(|it| it != '"');
-    }
-    assert_eq!(split(&quote(&arguments)), arguments);
-});
+fuzz_target!(|text: &str| property::check(text));

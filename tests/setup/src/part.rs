@@ -29,8 +29,8 @@ pub(crate) struct Count {
     pub(crate) failed: u64,
     /// One reason for each test that did not run.
     pub(crate) skipped: Vec<String>,
-    /// How many passed in each run of the same tests that has a name.
-    pub(crate) named: Vec<(&'static str, u64)>,
+    /// How many passed in each run of the same tests that has a name, and how many inputs of a kind a test had.
+    pub(crate) named: Vec<(String, u64)>,
 }
 
 /// A part while it runs.
@@ -103,7 +103,7 @@ impl Session {
         let before = self.count.passed;
         self.test(command);
         let passed = self.count.passed.saturating_sub(before);
-        self.count.named.push((name, passed));
+        self.count.named.push((name.to_owned(), passed));
     }
 
     /// Says what could not be run, and what would help.
@@ -174,6 +174,13 @@ impl Count {
         for line in output.lines().map(str::trim) {
             if let Some(reason) = line.strip_prefix("not run: ") {
                 count.skipped.push(reason.to_owned());
+            }
+            if let Some((kind, inputs)) = line
+                .strip_prefix("inputs of ")
+                .and_then(|it| it.split_once(": "))
+                && let Ok(inputs) = inputs.parse()
+            {
+                count.named.push((format!("inputs of {kind}"), inputs));
             }
             let Some(result) = line.strip_prefix("test result: ") else {
                 continue;
@@ -250,11 +257,13 @@ running 3 tests
 test a ... ok
 ---- a stdout ----
 not run: ../shared/manifests is not here
+inputs of path: 1234
 test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s
 test result: FAILED. 10 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.50s
 ";
         let count = Count::from_tests(output);
         assert_eq!((count.passed, count.failed), (11, 2));
+        assert_eq!(count.named, [("inputs of path".to_owned(), 1234)]);
         assert_eq!(
             count.skipped,
             ["../shared/manifests is not here", "marked #[ignore]"]

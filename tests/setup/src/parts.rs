@@ -4,9 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use hosttask_setup::control_plane;
+use hosttask_setup::{containerd, control_plane};
 
 use crate::cargo::{self, cargo};
+use crate::lanes;
 use crate::part::{NotSetUp, Part, Session};
 use crate::tools::{self, WINDOWS};
 use crate::wine::Wine;
@@ -20,7 +21,7 @@ const WINDOWS_PACKAGES: [&str; 4] = [
 ];
 
 /// Every part, in the order they run.
-pub(crate) static ALL: [Part; 13] = [
+pub(crate) static ALL: [Part; 15] = [
     Part {
         name: "format",
         about: "rustfmt and gofmt would change nothing",
@@ -43,7 +44,7 @@ pub(crate) static ALL: [Part; 13] = [
     },
     Part {
         name: "go-vet",
-        about: "go vet has no finding in the control-plane program",
+        about: "go vet has no finding in the programs of the bench",
         run: go_vet,
     },
     Part {
@@ -60,6 +61,11 @@ pub(crate) static ALL: [Part; 13] = [
         name: "node-runtime",
         about: "all other tests of the node runtime, on Linux",
         run: node_runtime,
+    },
+    Part {
+        name: "fuzz",
+        about: "the properties of the node runtime's fuzz targets, a minute of seeded inputs; the seed is in the log",
+        run: fuzz,
     },
     Part {
         name: "miri",
@@ -82,6 +88,11 @@ pub(crate) static ALL: [Part; 13] = [
         run: kustomize,
     },
     Part {
+        name: "containerd",
+        about: "our shim under the real containerd and its client, on Linux",
+        run: lanes::containerd,
+    },
+    Part {
         name: "control-plane",
         about: "the suites on a real control plane with a simulated Windows fleet",
         run: suites,
@@ -92,7 +103,7 @@ fn format(part: &mut Session) -> Result<(), NotSetUp> {
     tools::component(part, "fmt", "rustfmt")?;
     // The colours are for the log: it is a file, but rustfmt looks at the terminal.
     part.check(cargo().args(["fmt", "--all", "--check", "--", "--color=never"]));
-    part.check_silent(go("gofmt")?.arg("-l").arg("."));
+    part.check_silent(go("gofmt")?.arg("-l").arg(cargo::root().join("tests")));
     Ok(())
 }
 
@@ -146,6 +157,12 @@ fn go_vet(part: &mut Session) -> Result<(), NotSetUp> {
                 .env("CGO_ENABLED", "0"),
         );
     }
+    part.check(
+        go("go")?
+            .args(["vet", "-trimpath", "./..."])
+            .current_dir(containerd::sources())
+            .env("CGO_ENABLED", "0"),
+    );
     Ok(())
 }
 
@@ -206,6 +223,20 @@ fn contract(part: &mut Session) -> Result<(), NotSetUp> {
 #[expect(clippy::unnecessary_wraps, reason = "every part has the same shape")]
 fn node_runtime(part: &mut Session) -> Result<(), NotSetUp> {
     part.test(test().args(except_contract()).args(SHOW));
+    Ok(())
+}
+
+/// Of the time, each target has the same share, one after the other.
+#[expect(clippy::unnecessary_wraps, reason = "every part has the same shape")]
+fn fuzz(part: &mut Session) -> Result<(), NotSetUp> {
+    let mut tests = test();
+    tests
+        .args(["--package", RUNTIME, "--test", "fuzz"])
+        .args(SHOW);
+    tests
+        .arg("--test-threads=1")
+        .env("HOSTTASK_FUZZ_SECONDS", "60");
+    part.test(&mut tests);
     Ok(())
 }
 
@@ -314,21 +345,21 @@ fn suites(part: &mut Session) -> Result<(), NotSetUp> {
         "hosttask-tests",
     ]);
     if part.check(&mut build) {
-        part.test(test().args(["--package", "hosttask-tests"]).args(SHOW));
+        part.test(test().args(lanes::all_others()).args(SHOW));
     }
     Ok(())
 }
 
 /// `not run: …` is seen only if the output of tests that pass is shown.
-const SHOW: [&str; 2] = ["--", "--show-output"];
+pub(crate) const SHOW: [&str; 2] = ["--", "--show-output"];
 
-fn test() -> Command {
+pub(crate) fn test() -> Command {
     let mut command = cargo();
     command.args(["test", "--locked", "--no-fail-fast"]);
     command
 }
 
-/// A program of Go in the folder of the control-plane sources.
+/// A program of Go, in the folder of the control-plane sources unless another is chosen.
 fn go(name: &str) -> Result<Command, NotSetUp> {
     let usual = Path::new("/usr/local/go/bin").join(name);
     let program = control_plane::in_path(name)

@@ -233,7 +233,7 @@ mod tests {
     fn runs_of_the_same_tests_are_counted_one_by_one() {
         let count = Count {
             passed: 7,
-            named: vec![("fake", 4), ("windows", 3)],
+            named: vec![("fake".to_owned(), 4), ("windows".to_owned(), 3)],
             ..Count::default()
         };
         assert_eq!(numbers(&count), "7 passed (fake 4, windows 3)");

@@ -11,6 +11,7 @@ use super::findings::{Answer, Finding, findings};
 use super::output;
 use crate::keeper::protocol::chain;
 use crate::launch;
+use crate::record;
 use crate::sys::{Launch, Streams, User};
 
 /// How long the program that is run for a trial may take.
@@ -62,11 +63,18 @@ fn records(context: &Context) -> Finding {
             format!("they are in {root}, for administrators only"),
             None,
         ),
-        Err(error) => (
-            Answer::Broken,
-            chain(&error),
-            Some("run as administrator, or name another folder with --root".to_owned()),
-        ),
+        Err(error) => {
+            let is_wrong_place = matches!(
+                error,
+                CommandError::Record(record::Error::NoFolder { .. } | record::Error::Link { .. })
+            );
+            let fix = if is_wrong_place {
+                "name another folder with --root"
+            } else {
+                "run as administrator, or name another folder with --root"
+            };
+            (Answer::Broken, chain(&error), Some(fix.to_owned()))
+        }
     };
     Finding {
         about: "records",

@@ -213,7 +213,9 @@ fn record_kind(error: &record::Error) -> Kind {
         record::Error::Busy { .. }
         | record::Error::Damaged { .. }
         | record::Error::Newer { .. } => Kind::FailedPrecondition,
-        record::Error::TooLarge { .. } | record::Error::Link { .. } => Kind::InvalidArgument,
+        record::Error::TooLarge { .. }
+        | record::Error::Link { .. }
+        | record::Error::NoFolder { .. } => Kind::InvalidArgument,
         record::Error::Other { .. } | record::Error::Encode { .. } | record::Error::Io { .. } => {
             Kind::Internal
         }
@@ -250,7 +252,9 @@ fn resolve_kind(error: &launch::ResolveError) -> Kind {
     use launch::ResolveError;
     match error {
         ResolveError::NotFound { .. } => Kind::ProgramNotFound,
-        ResolveError::Batch { .. } | ResolveError::Script { .. } => Kind::NotExecutable,
+        ResolveError::Batch { .. } | ResolveError::Folder { .. } | ResolveError::Script { .. } => {
+            Kind::NotExecutable
+        }
         ResolveError::DirectoryNotFound { .. } => Kind::NotFound,
         ResolveError::Directory { .. }
         | ResolveError::Program { .. }

@@ -30,7 +30,15 @@ pub(super) enum Refusal {
         /// What the system said.
         source: io::Error,
     },
-    /// The config, or the part of it that was sent, cannot be done as it is.
+    /// The config cannot be done as it is.
+    #[error("{} cannot be used:\n{problems}", path.display())]
+    Config {
+        /// Which.
+        path: PathBuf,
+        /// All that is wrong with it, one per line.
+        problems: launch::Problems,
+    },
+    /// The part of a config that was sent cannot be done as it is.
     #[error(transparent)]
     Problems(#[from] launch::Problems),
     /// A document of ours could not be written as JSON.
@@ -49,7 +57,7 @@ impl Refusal {
             Self::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 Kind::InvalidArgument
             }
-            Self::Problems(_) => Kind::InvalidArgument,
+            Self::Config { .. } | Self::Problems(_) => Kind::InvalidArgument,
             Self::Read { .. } | Self::Json(_) => Kind::Internal,
             Self::Container(error) => kind(error),
         }

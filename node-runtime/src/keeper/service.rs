@@ -27,6 +27,9 @@ use crate::sys::{Host, LimitKind, ProcessId};
 /// How long a keeper waits for its container before it leaves.
 const UNUSED: Duration = Duration::from_secs(30);
 
+/// The name of a config in its bundle.
+const CONFIG: &str = "config.json";
+
 /// The most bytes of a config that are read: one more than the launch plan takes, so that it is the one to refuse it.
 const LARGEST_CONFIG: u64 = 16 * 1024 * 1024;
 
@@ -120,8 +123,21 @@ impl Keeper {
 
     fn hold(&self, bundle: PathBuf, stdio: Stdio, keeper: ProcessId) -> Result<Held, Refusal> {
         let config = read_config(&bundle)?;
-        let plan = self.in_context(&bundle, |context| launch::plan(&config, context))?;
+        let refused = |problems| Refusal::Config {
+            path: bundle.join(CONFIG),
+            problems,
+        };
+        let plan = self.in_context(&bundle, |context| launch::plan(&config, context));
+        let plan = plan.map_err(refused)?;
         let config: Value = serde_json::from_slice(&config).map_err(Refusal::Json)?;
+        let look = launch::Look {
+            exists: &|path| Path::new(path).exists(),
+            is_folder: &|path| Path::new(path).is_dir(),
+        };
+        let missing = self.in_context(&bundle, |context| {
+            launch::missing(&config, &plan, context, look)
+        });
+        missing.map_err(refused)?;
         let options = Options {
             id: self.id.clone(),
             bundle: bundle.clone(),
@@ -300,7 +316,7 @@ fn at_most(milliseconds: u64) -> Duration {
 
 /// The config of a bundle, whatever it is.
 fn read_config(bundle: &Path) -> Result<Vec<u8>, Refusal> {
-    let path = bundle.join("config.json");
+    let path = bundle.join(CONFIG);
     let mut config = Vec::new();
     fs::File::open(&path)
         .and_then(|file| file.take(LARGEST_CONFIG).read_to_end(&mut config))

@@ -55,7 +55,7 @@ impl Search<'_> {
                 .filter_map(|folder| path::join(rules, folder, name).ok())
                 .collect()
         };
-        let mut tried = Vec::new();
+        let (mut tried, mut folder) = (Vec::new(), None);
         for endings in self.endings(name) {
             for base in &bases {
                 for ending in &endings {
@@ -63,9 +63,15 @@ impl Search<'_> {
                     if self.view.is_file(&candidate) {
                         return self.check(candidate);
                     }
+                    if is_path && self.view.is_folder(&candidate) {
+                        folder.get_or_insert_with(|| candidate.clone());
+                    }
                     tried.push(candidate);
                 }
             }
+        }
+        if let Some(path) = folder {
+            return Err(ResolveError::Folder { path });
         }
         Err(ResolveError::NotFound {
             program: name.to_owned(),

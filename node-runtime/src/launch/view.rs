@@ -117,7 +117,7 @@ impl<'a> View<'a> {
 }
 
 /// What follows the variable at the start of a text, if it is there.
-fn after_variable(text: &str) -> Option<&str> {
+pub(super) fn after_variable(text: &str) -> Option<&str> {
     SPELLINGS.iter().find_map(|(before, behind)| {
         let rest = strip_prefix(text, before)?;
         let rest = strip_prefix(rest, MOUNT_POINT)?;

@@ -161,6 +161,12 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
+    /// Something stands where the folder of all records belongs, or above it.
+    #[error("{} is no folder, so that no records can be kept there; name a folder", path.display())]
+    NoFolder {
+        /// What stands there.
+        path: PathBuf,
+    },
     /// The disk failed.
     #[error("failed to {action} {}", path.display())]
     Io {

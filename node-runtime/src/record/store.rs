@@ -354,7 +354,10 @@ impl Store {
 
 /// Makes a folder that only administrators reach.
 fn make_protected(root: &Path, storage: &dyn Storage) -> Result<(), Error> {
-    fs::create_dir_all(root).map_err(failed("make the folder", root))?;
+    fs::create_dir_all(root).map_err(|error| match in_the_way(root) {
+        Some(path) => Error::NoFolder { path },
+        None => failed("make the folder", root)(error),
+    })?;
     let entry = storage
         .entry(root)
         .map_err(failed("look at the folder", root))?;
@@ -416,6 +419,12 @@ fn gone(removed: io::Result<()>) -> io::Result<()> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         other => other,
     }
+}
+
+/// What is there of a path that is no folder.
+fn in_the_way(path: &Path) -> Option<PathBuf> {
+    let found = path.ancestors().find(|it| it.exists())?;
+    (!found.is_dir()).then(|| found.to_path_buf())
 }
 
 fn failed<'a>(action: &'static str, path: &'a Path) -> impl Fn(io::Error) -> Error + 'a {

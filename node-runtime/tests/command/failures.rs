@@ -48,6 +48,67 @@ fn a_file_that_is_no_program_is_126() {
 }
 
 #[test]
+fn a_folder_is_no_program_and_126() {
+    let bench = Bench::new();
+    let folder = bench.file("folder");
+    fs::create_dir(&folder).unwrap();
+    let ended = bench.run(&["run", &bench.web, "--", folder.to_str().unwrap()]);
+    assert_eq!(ended.code, 126, "{ended:?}");
+    assert!(ended.complained.contains("is a folder"), "{ended:?}");
+}
+
+#[test]
+fn what_a_config_names_and_the_host_lacks_is_said_at_once_with_its_field() {
+    let bench = Bench::new();
+    let nowhere = bench.file("nowhere").to_str().unwrap().to_owned();
+    let mut bad = config(&["x"]);
+    bad["process"]["cwd"] = json!(nowhere);
+    bad["mounts"] = json!([{ "source": nowhere, "destination": "/data" }]);
+    let bundle = bench.bundle_of("bad", &bad);
+    let refused = bench.fails(&["create", "-b", &bundle, &bench.web], 125);
+    for said in ["config.json", "mounts[0].source", "process.cwd", &nowhere] {
+        assert!(refused.contains(said), "{said}: {refused}");
+    }
+    bad["root"] = json!({ "path": "no-root" });
+    let bundle = bench.bundle_of("bad", &bad);
+    let refused = bench.fails(&["create", "-b", &bundle, &bench.web], 125);
+    for said in ["root.path", "mounts[0].source", "no-root"] {
+        assert!(refused.contains(said), "{said}: {refused}");
+    }
+    eventually("nothing is left", PATIENCE, || is_clean(&bench));
+}
+
+#[test]
+fn a_config_that_is_no_json_is_named_with_its_place() {
+    let bench = Bench::new();
+    let bundle = bench.bundle(&bench.web, &["hang"]);
+    let file = Path::new(&bundle).join("config.json");
+    fs::write(&file, "{ \"ociVersion\" \"1.2.0\" }").unwrap();
+    let refused = bench.fails(&["create", "-b", &bundle, &bench.web], 125);
+    assert!(refused.contains(file.to_str().unwrap()), "{refused}");
+    assert!(refused.contains("line 1"), "{refused}");
+}
+
+#[test]
+fn a_root_that_is_a_file_is_said_and_so_is_what_to_do() {
+    let bench = Bench::new();
+    fs::write(bench.root(), "this is a file").unwrap();
+    let refused = bench.fails(&["list"], 125);
+    assert!(refused.contains("is no folder"), "{refused}");
+    let ended = bench.run(&["doctor"]);
+    assert_eq!(ended.code, 125, "{ended:?}");
+    assert!(
+        ended.printed.contains("another folder with --root"),
+        "{ended:?}"
+    );
+    assert!(
+        !ended.printed.contains("administrator, or name"),
+        "{ended:?}"
+    );
+    fs::remove_file(bench.root()).unwrap();
+}
+
+#[test]
 fn every_problem_of_a_config_is_said_at_once_with_its_field() {
     let bench = Bench::new();
     let mut bad = config(&["x"]);

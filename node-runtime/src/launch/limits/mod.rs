@@ -166,8 +166,13 @@ impl Asked {
     /// At most one of count, maximum and weight: Windows has one of a cap and a weight.
     fn cpu(&self, processors: u32, problems: &mut Problems) -> Option<Cpu> {
         let all = [&self.cpu_count, &self.cpu_maximum, &self.cpu_weight];
-        let mut set = all.into_iter().flatten();
-        if let (Some(_), Some(second)) = (set.next(), set.next()) {
+        let clash = all.into_iter().flatten().nth(1);
+        // The range of each is checked also where only one can stay: nobody is to meet the next problem then.
+        let maximum = self.cpu_maximum.as_ref();
+        let maximum: Option<u16> = maximum.and_then(|it| ranged(it, 1, WHOLE, problems));
+        let weight = self.cpu_weight.as_ref();
+        let shares: Option<u64> = weight.and_then(|it| ranged(it, 1, WHOLE, problems));
+        if let Some(second) = clash {
             let rule = "only one of the count, the maximum and the shares of the processor can be set; leave the others out";
             problems.add(&second.path, rule);
             return None;
@@ -177,12 +182,10 @@ impl Asked {
             let cap = (count.value.min(all) * WHOLE / all).max(1);
             return u16::try_from(cap).ok().map(Cpu::Cap);
         }
-        if let Some(maximum) = &self.cpu_maximum {
-            return ranged(maximum, 1, WHOLE, problems).map(Cpu::Cap);
+        if let Some(shares) = shares {
+            return u8::try_from(1 + 8 * shares / WHOLE).ok().map(Cpu::Weight);
         }
-        let weight = self.cpu_weight.as_ref()?;
-        let shares: u64 = ranged(weight, 1, WHOLE, problems)?;
-        u8::try_from(1 + 8 * shares / WHOLE).ok().map(Cpu::Weight)
+        maximum.map(Cpu::Cap)
     }
 
     fn affinity(&self, processors: u32, problems: &mut Problems) -> Vec<GroupAffinity> {

@@ -149,3 +149,18 @@ fn a_limit_that_the_host_lacks_is_refused_by_the_field_that_asked() {
     let paths: Vec<_> = text.list().iter().map(|it| it.path.as_str()).collect();
     assert_eq!(paths, ["memory.limit", "cpu.count", "cpu.affinity[0].mask"]);
 }
+
+#[test]
+fn the_range_of_each_is_said_beside_that_only_one_can_stay() {
+    let text = read(r#"{"cpu":{"maximum":10001,"shares":10002}}"#).unwrap_err();
+    let places: Vec<_> = text
+        .lines()
+        .filter_map(|it| it.split(": ").next())
+        .collect();
+    assert_eq!(
+        places,
+        ["cpu.maximum", "cpu.shares", "cpu.shares"],
+        "{text}"
+    );
+    assert!(text.contains("(it is \"10002\")") && text.contains("only one of"));
+}

@@ -18,7 +18,7 @@ const LONGEST_LINE: usize = 32_766;
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ResolveError {
     /// The folder is no path that can be used.
-    #[error("the folder \"{}\" cannot be used: {}", shown(directory), shown(&why.to_string()))]
+    #[error("process.cwd: the folder \"{}\" cannot be used: {}", shown(directory), shown(&why.to_string()))]
     Directory {
         /// The folder, with variables replaced.
         directory: String,
@@ -27,7 +27,7 @@ pub enum ResolveError {
     },
     /// The folder is nowhere.
     #[error(
-        "the folder \"{}\" was not found (looked at {}); create it, or name one of the image with %CONTAINER_SANDBOX_MOUNT_POINT%",
+        "process.cwd: the folder \"{}\" was not found (looked at {}); create it, or name one of the image with %CONTAINER_SANDBOX_MOUNT_POINT%",
         shown(directory),
         list(tried)
     )]
@@ -58,6 +58,12 @@ pub enum ResolveError {
         tried: Vec<String>,
         /// What else to do; empty, or starts with a comma.
         advice: &'static str,
+    },
+    /// A folder stands where the program should be.
+    #[error("\"{}\" is a folder and no program; name a program in it", shown(path))]
+    Folder {
+        /// The folder.
+        path: String,
     },
     /// An unquoted path may go on after the space, so that which program is meant is not certain (CWE-428).
     #[error(

@@ -69,7 +69,7 @@ pub enum Output {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Create a container, start it, and stay with it until it ends
+    /// Create a container, start it, and stay with it until it ends; it goes on where this command is killed
     Run(Run),
     /// Create a container without starting it
     Create(Create),
@@ -99,7 +99,7 @@ pub enum Command {
     Stop(Stop),
     /// Remove a container that ended, and all that was made for it
     Delete(Delete),
-    /// Remove what crashes left
+    /// Remove what crashes left; a container that ended stays, with its exit code, until `delete`
     Sweep,
     /// Show what this host can do and what to do about the rest
     Doctor,
@@ -275,7 +275,7 @@ pub struct Kill {
     /// The container
     #[arg(value_parser = Id::parse)]
     pub id: Id,
-    /// The signal: TERM, INT or `CTRL_C` asks to end, KILL ends
+    /// The signal: TERM, INT, HUP, QUIT, or a console event such as `CTRL_C`, asks to end; KILL ends
     #[arg(default_value = "TERM", value_parser = Signal::parse)]
     pub signal: Signal,
     /// Said by other tools; here a signal for a container always reaches all of its processes

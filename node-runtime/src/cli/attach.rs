@@ -95,9 +95,17 @@ pub(super) fn attached(
         sink(file, || {
             let (address, door) = open(context, stream, &relays.is_over)?;
             let tells: Sender<()> = tells.clone();
+            let format = context.log_format();
             spawn(move || {
-                if let Some(mut connection) = door.wait() {
-                    copy(connection.as_mut(), print().as_mut());
+                if let Some(mut connection) = door.wait()
+                    && copy(connection.as_mut(), print().as_mut()).is_err()
+                {
+                    super::notice(
+                        format,
+                        &format!(
+                            "nobody reads {stream} any more; the rest of what the program prints there is lost"
+                        ),
+                    );
                 }
                 // Nobody hears it after the end.
                 let _is_heard = tells.send(());
@@ -204,15 +212,18 @@ fn feed(mut connection: Box<dyn Connection>) {
     }
 }
 
-/// Prints what comes, at once, until its end or until nobody reads it.
-fn copy(from: &mut dyn Read, to: &mut dyn Write) {
+/// Prints what comes, at once, until its end.
+///
+/// # Errors
+/// Where nobody reads it any more.
+fn copy(from: &mut dyn Read, to: &mut dyn Write) -> io::Result<()> {
     let mut part = [0; 16 * 1024];
     loop {
         let count = match from.read(&mut part) {
-            Ok(0) => return,
+            Ok(0) => return Ok(()),
             Ok(count) => count,
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            Err(_) => return,
+            Err(_) => return Ok(()),
         };
         let (part, _) = part.split_at(count);
         let printed = match to.write_all(part) {
@@ -222,9 +233,7 @@ fn copy(from: &mut dyn Read, to: &mut dyn Write) {
             }
             printed => printed,
         };
-        if printed.and_then(|()| to.flush()).is_err() {
-            return;
-        }
+        printed.and_then(|()| to.flush())?;
     }
 }
 
@@ -252,7 +261,7 @@ mod tests {
     #[test]
     fn output_that_is_no_text_still_reaches_a_console() {
         let mut console = Console(String::new());
-        copy(&mut b"K\xf6ln\n".as_slice(), &mut console);
+        copy(&mut b"K\xf6ln\n".as_slice(), &mut console).unwrap();
         assert_eq!(console.0, "K\u{fffd}ln\n");
     }
 

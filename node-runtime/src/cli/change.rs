@@ -8,6 +8,7 @@ use serde::de::IgnoredAny;
 use super::arguments::{Delete, Kill, Output, Stop, Update};
 use super::context::Context;
 use super::error::CommandError;
+use super::known::known;
 use super::quantity::OrNone;
 use super::{output, own};
 use crate::id::Id;
@@ -21,6 +22,9 @@ use crate::sys::LimitKind;
 
 /// How long a container that is killed may take to be gone: every process of a large tree has to end.
 const END: Duration = Duration::from_secs(30);
+
+/// How often is looked whether a container whose keeper is gone has ended.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// `kill`.
 pub(super) fn kill(context: &Context, command: Kill) -> Result<u32, CommandError> {
@@ -39,8 +43,31 @@ pub(super) fn stop(context: &Context, command: &Stop) -> Result<u32, CommandErro
         grace_ms: u64::try_from(command.grace.0.as_millis()).unwrap_or(u64::MAX),
     };
     let takes = command.grace.0 + END;
-    let _: Exit = context.keeper(&command.id)?.ask(&request, takes)?;
+    match context.keeper(&command.id) {
+        Err(CommandError::NoKeeper(id)) => has_stopped(context, &id)?,
+        keeper => {
+            let _: Exit = keeper?.ask(&request, takes)?;
+        }
+    }
     Ok(0)
+}
+
+/// Says how a container ended whose keeper is gone. What was held by a keeper that was just killed may need a moment.
+fn has_stopped(context: &Context, id: &Id) -> Result<(), CommandError> {
+    let deadline = Instant::now() + END;
+    loop {
+        let known = known(context, id)?;
+        if known.status == "stopped" {
+            if let Some(note) = known.note {
+                super::notice(context.log_format(), &format!("{id} has stopped: {note}"));
+            }
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            return Err(CommandError::NoKeeper(id.clone()));
+        }
+        std::thread::sleep(LOOK);
+    }
 }
 
 /// `pause` and `resume`.

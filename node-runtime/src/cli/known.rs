@@ -67,12 +67,65 @@ struct Told {
     phase: String,
     process: Option<ProcessId>,
     exit: Option<Exit>,
+    created: Timestamp,
     started: Option<Timestamp>,
     root: Option<String>,
     #[serde(default)]
     execs: Vec<Id>,
     output: Option<Value>,
     record_error: Option<String>,
+}
+
+impl Told {
+    /// The number of the process while it runs: later, another one may have it.
+    fn pid(&self) -> Option<u32> {
+        let runs = matches!(self.phase.as_str(), "running" | "paused" | "stopping");
+        self.process.filter(|_| runs).map(|it| it.pid)
+    }
+}
+
+/// A process that was added by `exec`, in the words of [`Known`].
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct KnownAdded {
+    /// Its container.
+    pub(super) id: Id,
+    /// Its own name.
+    pub(super) exec: Id,
+    /// `created`, `running`, `paused` or `stopped`.
+    pub(super) status: String,
+    /// Its number, while it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) pid: Option<u32>,
+    /// When it was added.
+    pub(super) created: Timestamp,
+    /// When it was started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) started: Option<Timestamp>,
+    /// How it ended, with all 32 bits of the code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) exit: Option<Exit>,
+    /// What became of its output.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) output: Option<Value>,
+}
+
+/// What is known about a process that was added to a container whose keeper lives.
+pub(super) fn added(context: &Context, id: &Id, exec: &Id) -> Result<KnownAdded, CommandError> {
+    let request = Request::Status {
+        exec: Some(exec.clone()),
+    };
+    let told: Told = context.keeper(id)?.ask_now(&request)?;
+    Ok(KnownAdded {
+        id: id.clone(),
+        exec: exec.clone(),
+        pid: told.pid(),
+        status: told.phase,
+        created: told.created,
+        started: told.started,
+        exit: told.exit,
+        output: told.output,
+    })
 }
 
 /// What is known about a container that exists.
@@ -146,8 +199,7 @@ fn of_found(found: Found) -> Known {
 
 /// What the keeper says counts.
 fn tell(known: &mut Known, told: Told) {
-    let runs = matches!(told.phase.as_str(), "running" | "paused" | "stopping");
-    known.pid = told.process.filter(|_| runs).map(|it| it.pid);
+    known.pid = told.pid();
     known.status = told.phase;
     known.exit = told.exit;
     known.started = told.started;
@@ -189,7 +241,7 @@ mod tests {
         let mut known = found(Standing::Held);
         assert_eq!(known.status, "unknown");
         let mut told = serde_json::json!({
-            "phase": "running", "process": { "pid": 7, "started": 1 },
+            "phase": "running", "process": { "pid": 7, "started": 1 }, "created": "2026-11-22T08:59:59Z",
             "started": "2026-11-22T09:00:00Z", "output": { "lostBytes": 0, "wasCut": false },
         });
         tell(&mut known, serde_json::from_value(told.clone()).unwrap());

@@ -130,6 +130,16 @@ fn report(global: &Global, error: &CommandError) {
     }
 }
 
+/// Says something on standard error that is no failure.
+fn notice(format: log::Format, message: &str) {
+    let line = match format {
+        log::Format::Text => format!("hosttask-node: {message}"),
+        log::Format::Json => log::line(format, Level::Info, message, None),
+    };
+    // There is nowhere left to say that this failed.
+    drop(writeln!(io::stderr(), "{line}"));
+}
+
 /// A file as a JSON document.
 fn read_json(path: &Path) -> Result<serde_json::Value, CommandError> {
     let text = std::fs::read(path).map_err(CommandError::file("read", path))?;

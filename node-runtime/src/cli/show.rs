@@ -5,7 +5,7 @@ use serde_json::json;
 use super::arguments::{Output, State};
 use super::context::Context;
 use super::error::CommandError;
-use super::known::{Known, all, known};
+use super::known::{Known, KnownAdded, added, all, known};
 use super::output::{self, bytes, span};
 use crate::id::Id;
 use crate::keeper::protocol::Request;
@@ -13,23 +13,40 @@ use crate::sys::{ProcessInfo, Usage};
 
 /// `state`: always the JSON of OCI runtimes, unless a table is asked for.
 pub(super) fn state(context: &Context, command: &State) -> Result<u32, CommandError> {
-    let known = match &command.exec {
-        Some(exec) => {
-            let exec = Some(exec.clone());
-            let status: serde_json::Value = context
-                .keeper(&command.id)?
-                .ask_now(&Request::Status { exec })?;
-            output::json(&status).map_err(CommandError::Print)?;
-            return Ok(0);
+    let is_table = context.output(Output::Json) == Output::Table;
+    let printed = if let Some(exec) = &command.exec {
+        let added = added(context, &command.id, exec)?;
+        if is_table {
+            output::table(&ADDED_HEADS, vec![added_row(context, &added)])
+        } else {
+            output::json(&added)
         }
-        None => known(context, &command.id)?,
-    };
-    let printed = match context.output(Output::Json) {
-        Output::Json => output::json(&known),
-        Output::Table => table(context, &[known]),
+    } else {
+        let known = known(context, &command.id)?;
+        if is_table {
+            table(context, &[known])
+        } else {
+            output::json(&known)
+        }
     };
     printed.map_err(CommandError::Print)?;
     Ok(0)
+}
+
+/// The heads of the table with a process that was added.
+const ADDED_HEADS: [&str; 5] = ["EXEC", "STATUS", "PID", "EXIT", "AGE"];
+
+fn added_row(context: &Context, added: &KnownAdded) -> Vec<String> {
+    let exit = added.exit.as_ref().map(|exit| exit.code.to_string());
+    let pid = added.pid.map(|pid| pid.to_string());
+    let age = context.host.now().duration_since(added.created);
+    vec![
+        added.exec.to_string(),
+        added.status.clone(),
+        pid.unwrap_or_default(),
+        exit.unwrap_or_default(),
+        span(age.as_secs()),
+    ]
 }
 
 /// `list`.

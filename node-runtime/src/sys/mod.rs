@@ -309,6 +309,7 @@ pub enum Entry {
 
 /// Which rules hold, and where things are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Places {
     /// The rules.
     pub rules: Rules,
@@ -626,6 +627,18 @@ pub fn break_away(command: &mut std::process::Command) {
     const CREATE_BREAKAWAY_FROM_JOB: u32 = 0x0100_0000;
     command.creation_flags(CREATE_BREAKAWAY_FROM_JOB);
 }
+
+/// Asks the system to give a program a console of its own without a window, as every program of a container has.
+#[cfg(windows)]
+pub fn own_console(command: &mut std::process::Command) {
+    use std::os::windows::process::CommandExt as _;
+    const CREATE_NO_WINDOW: u32 = 0x0800_0000;
+    command.creation_flags(CREATE_NO_WINDOW);
+}
+
+/// Where programs have no consoles of their own, this asks for nothing.
+#[cfg(unix)]
+pub fn own_console(_command: &mut std::process::Command) {}
 
 /// Asks the system to start a program in a process group of its own, out of the reach of signals to ours.
 #[cfg(unix)]

@@ -98,6 +98,22 @@ fn after_it_ended() {
 }
 
 #[test]
+fn a_stop_of_what_ended_with_its_keeper_succeeds_and_says_so() {
+    let bench = Bench::new();
+    bench.detached(&bench.web, &["hang"]);
+    bench.kill_keeper(&bench.web);
+    let ended = bench.run(&["stop", &bench.web]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(ended.complained.contains("with its keeper"), "{ended:?}");
+    bench.done(&["delete", &bench.web]);
+    bench.detached(&bench.web, &["exit", "6"]);
+    bench.reaches(&bench.web, "stopped");
+    bench.kill_keeper(&bench.web);
+    let ended = bench.run(&["stop", &bench.web]);
+    assert_eq!((ended.code, ended.complained.as_str()), (0, ""));
+}
+
+#[test]
 fn what_a_killed_keeper_left_is_removed_by_a_sweep_and_what_lives_stays() {
     let bench = Bench::new();
     bench.detached(&bench.web, &["hang"]);

@@ -151,6 +151,31 @@ fn exec_runs_in_the_container_with_its_own_folder_and_variables() {
 }
 
 #[test]
+fn the_state_of_an_added_process_has_the_words_of_that_of_a_container() {
+    let bench = Bench::new();
+    bench.detached(&bench.web, &["hang"]);
+    let exec = ["exec", "--exec-id", "one", "-d", &bench.web, "--", &PROBE];
+    bench.done(&[&exec[..], &["hang"]].concat());
+    let state = || -> Value {
+        let state = bench.done(&["state", "--exec", "one", &bench.web]);
+        serde_json::from_str(&state).unwrap()
+    };
+    let running = state();
+    assert_eq!(running["status"], "running", "{running}");
+    assert!(running["pid"].is_u64() && running["started"].is_string());
+    let table = bench.done(&["state", "--exec", "one", "-o", "table", &bench.web]);
+    assert!(
+        table.starts_with("EXEC") && table.contains("running"),
+        "{table}"
+    );
+    bench.done(&["kill", "--exec", "one", &bench.web, "KILL"]);
+    eventually("it ended", PATIENCE, || state()["status"] == "stopped");
+    let stopped = state();
+    assert_eq!(stopped["exit"]["code"], 137, "{stopped}");
+    assert!(stopped["pid"].is_null() && stopped["phase"].is_null());
+}
+
+#[test]
 fn what_is_printed_for_programs_is_json_and_for_people_a_table() {
     let bench = Bench::new();
     bench.detached(&bench.web, &["hang"]);

@@ -89,6 +89,22 @@ fn a_reader_that_leaves_does_not_hurt_the_container() {
 }
 
 #[test]
+fn a_command_whose_reader_left_says_that_output_is_lost() {
+    let bench = Bench::new();
+    let mut run = bench.start(&[
+        "run", "--rm", &bench.web, "--", &PROBE, "flood", "8", "exit", "4",
+    ]);
+    let mut first = [0];
+    let mut stdout = run.stdout.take().unwrap();
+    stdout.read_exact(&mut first).unwrap();
+    drop(stdout);
+    let ended = run.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(said.contains("nobody reads stdout any more"), "{said}");
+    assert_eq!(ended.status.code(), Some(4), "{said}");
+}
+
+#[test]
 fn a_flood_arrives_complete_and_in_order_of_its_ends() {
     let bench = Bench::new();
     let ended = bench.start(&[

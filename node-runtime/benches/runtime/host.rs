@@ -58,7 +58,17 @@ impl Bench {
 
     /// Starts the program with nothing around it.
     pub(crate) fn bare(&self, steps: &[&str]) -> Child {
+        self.spawn(steps, |_| {})
+    }
+
+    /// Starts the program with a console of its own: on Windows that is a second process, which every program of a container has.
+    pub(crate) fn bare_with_console(&self, steps: &[&str]) -> Child {
+        self.spawn(steps, sys::own_console)
+    }
+
+    fn spawn(&self, steps: &[&str], asks: fn(&mut Command)) -> Child {
         let mut command = Command::new(&self.probe);
+        asks(&mut command);
         command.args(steps).stdin(Standard::null());
         command.stdout(Standard::null()).stderr(Standard::null());
         // Wine refuses a start now and then while it is busy; so it does for ours, which tries again as well.

@@ -128,7 +128,7 @@ impl Victim {
                 self.finish(&["start", name]);
                 match boundary {
                     3 => Vec::new(),
-                    4 => vec![self.command(&["exec", name, "--", &probe, "tree", "2"])],
+                    4 => vec![self.command(&["exec", name, "--", &probe, "tree", "2", "hang"])],
                     _ => vec![self.command(&["stop", "--grace", "30s", name])],
                 }
             }
@@ -142,7 +142,7 @@ impl Victim {
         let probe = self.probe.display().to_string();
         let config = serde_json::json!({
             "ociVersion": "1.2.0",
-            "process": { "args": [probe, "ignore", "tree", "3"], "cwd": "" },
+            "process": { "args": [probe, "ignore", "tree", "3", "hang"], "cwd": "" },
             "annotations": { "microsoft.com/hostprocess-inherit-user": "true" },
         });
         std::fs::write(bundle.join("config.json"), config.to_string()).unwrap();

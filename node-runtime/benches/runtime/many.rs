@@ -61,7 +61,7 @@ fn lanes(work: impl Fn(usize, usize) + Sync) -> Duration {
 
 /// How long a tree of a thousand processes lives after it is killed.
 pub(crate) fn tree(bench: &Bench) {
-    let container = bench.create("tree", &["tree", &TREE.to_string()]);
+    let container = bench.create("tree", &["tree", &TREE.to_string(), "hang"]);
     container.start().unwrap();
     let complete = Mutex::new(0_u32);
     let deadline = Instant::now() + LONG;

@@ -6,10 +6,11 @@
 
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io;
 use std::os::windows::io::AsRawHandle;
 use std::ptr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use windows_sys::Win32::Foundation::LUID;
 use windows_sys::Win32::Security::{
@@ -44,9 +45,22 @@ pub(super) struct WindowsIdentity {
     token: Arc<Handle>,
     /// Whether the token is our own, so that a process gets it without being told.
     is_ours: bool,
+    environment: Environment,
     /// What was made for it. Fields are dropped in their order: a profile is unloaded before its account is removed.
     _profile: Option<Profile>,
     _temporary: Option<TemporaryAccount>,
+}
+
+/// What the system gives the user, asked once: it takes a hundred questions to the registry, and all processes of a container get
+/// the same.
+#[derive(Default)]
+struct Environment(OnceLock<BTreeMap<String, String>>);
+
+/// Values of variables are left out.
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Environment(…)")
+    }
 }
 
 impl WindowsIdentity {
@@ -66,6 +80,7 @@ impl WindowsIdentity {
         Ok(Self {
             account: account(&token)?,
             is_ours,
+            environment: Environment::default(),
             // It runs without one too: a host may have no room for it, or no such library.
             _profile: temporary.as_ref().and_then(load),
             _temporary: temporary,
@@ -101,7 +116,11 @@ impl Identity for WindowsIdentity {
     }
 
     fn environment(&self) -> io::Result<BTreeMap<String, String>> {
-        environment::of_user(&self.token)
+        if let Some(known) = self.environment.0.get() {
+            return Ok(known.clone());
+        }
+        let asked = environment::of_user(&self.token)?;
+        Ok(self.environment.0.get_or_init(|| asked).clone())
     }
 
     fn as_any(&self) -> &dyn Any {

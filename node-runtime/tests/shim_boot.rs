@@ -5,7 +5,7 @@
 )]
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use containerd_shim_protos::types::introspection::RuntimeInfo;
 use hosttask_node_runtime::sys::{self, Host, ProcessId, Rules};
 use hosttask_node_runtime::ttrpc::{Client, Error};
 use protobuf::Message;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 const SHIM: &str = env!("CARGO_BIN_EXE_containerd-shim-hosttask-v1");
@@ -406,6 +406,58 @@ fn a_shim_that_containerd_lost_is_told_to_leave() {
 }
 
 #[test]
+fn a_shim_that_does_not_answer_is_ended() {
+    let bench = Bench::new("mute");
+    let output = fs::File::create(bench.path("output")).unwrap();
+    let program = Path::new(env!("CARGO_BIN_EXE_probe"));
+    let steps = ["hang".to_owned()];
+    let process = bench.host.spawn_detached(program, &steps, output).unwrap();
+    let known = json!({
+        "process": process,
+        "address": bench.path("nowhere"),
+        "stateRoot": bench.path("records"),
+    });
+    let bundle = bench.bundle("web");
+    fs::write(bundle.join("hosttask-shim.json"), known.to_string()).unwrap();
+    assert!(bench.runs(process));
+    assert_eq!(bench.delete("web").exit_status, 255);
+    bench.wait(process);
+}
+
+#[test]
+fn a_start_that_cannot_write_where_its_shim_is_fails_and_ends_it() {
+    let bench = Bench::new("full");
+    let address = bench.started("web");
+    let process = bench.process("web");
+    bench.shut_down(&address, "web");
+    bench.wait(process);
+    fs::create_dir(bench.bundle("web").join("address")).unwrap();
+    let said = refused(&bench.start("web"), 1);
+    assert!(
+        said.contains("failed to write") && said.contains("address"),
+        "{said}"
+    );
+    until("the shim stays", || !bench.answers(&address, "web"));
+    assert_eq!(names(&bench.bundle("web")), ["address", "config.json"]);
+}
+
+#[test]
+fn what_panics_of_a_shim_said_is_told_when_it_is_deleted() {
+    let bench = Bench::new("panic");
+    fs::write(
+        bench.bundle("web").join("panic.log"),
+        "panicked at x.rs:1:\nno\n",
+    )
+    .unwrap();
+    let output = run(bench.command("web", "delete"), b"");
+    assert!(output.status.success());
+    assert!(DeleteResponse::parse_from_bytes(&output.stdout).is_ok());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said.lines().count(), 2);
+    assert!(said.contains("panicked at x.rs:1:"), "{said}");
+}
+
+#[test]
 fn the_deletion_of_a_container_leaves_the_shim_of_its_pod_alone() {
     let bench = Bench::new("others");
     let pod = bench.started("pod");
@@ -467,6 +519,17 @@ fn say(bench: &Bench, address: &str) {
     assert!(matches!(answer, Err(Error::Status(_))), "{answer:?}");
 }
 
+/// The first line that says this.
+fn line_of(reader: &mut impl BufRead, part: &str) -> String {
+    loop {
+        let mut line = String::new();
+        assert!(reader.read_line(&mut line).unwrap() > 0, "the log ended");
+        if line.contains(part) {
+            return line;
+        }
+    }
+}
+
 #[test]
 fn lines_of_the_log_are_read_by_one_containerd_after_another() {
     let bench = Bench::new("log");
@@ -478,29 +541,17 @@ fn lines_of_the_log_are_read_by_one_containerd_after_another() {
     let address = bench.started("web");
     for _ in 0..2 {
         say(&bench, &address);
-        let mut line = String::new();
-        if bench.is_windows() {
+        let line = if bench.is_windows() {
             let pipe = format!(r"\\.\pipe\containerd-shim-{}-web-log", bench.namespace);
             let mut reader = bench.host.connect(&pipe, LONG).unwrap();
             reader.set_timeout(Some(LONG)).unwrap();
-            until("no line", || {
-                BufReader::new(&mut reader).read_line(&mut line).unwrap();
-                line.contains("Nonsense")
-            });
+            line_of(&mut BufReader::new(reader), "Nonsense")
         } else {
-            let file = fs::OpenOptions::new()
-                .read(true)
-                .write(true)
-                .open(&fifo)
-                .unwrap();
-            let mut reader = BufReader::new(file);
-            until("no line", || {
-                line.clear();
-                reader.read_line(&mut line).unwrap();
-                line.contains("Nonsense")
-            });
-        }
-        let line: Value = serde_json::from_str(line.lines().last().unwrap()).unwrap();
+            let mut options = fs::OpenOptions::new();
+            let reader = options.read(true).write(true).open(&fifo).unwrap();
+            line_of(&mut BufReader::new(reader), "Nonsense")
+        };
+        let line: Value = serde_json::from_str(&line).unwrap();
         assert_eq!(line["level"], "error");
         assert!(line["time"].is_string());
     }

@@ -6,7 +6,7 @@ use crate::limits::{Cpu, Limits};
 use crate::sys::LimitKind;
 
 /// `now` with each limit that `asked` has, and without those in `lift`.
-pub(super) fn overlay(now: &Limits, asked: Limits, lift: &BTreeSet<LimitKind>) -> Limits {
+pub(crate) fn overlay(now: &Limits, asked: Limits, lift: &BTreeSet<LimitKind>) -> Limits {
     let rest = without(now, lift);
     Limits {
         job_memory_bytes: asked.job_memory_bytes.or(rest.job_memory_bytes),

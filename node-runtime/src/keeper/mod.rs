@@ -23,4 +23,5 @@ pub mod protocol;
 pub mod server;
 mod service;
 
+pub(crate) use limits::overlay;
 pub use service::Keeper;

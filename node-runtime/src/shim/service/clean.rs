@@ -6,13 +6,11 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::Error;
+use super::look::UNKNOWN;
 use crate::container::{self, Kind};
 use crate::id::Id;
 use crate::record::{Exit, Record, Store};
 use crate::sys::Host;
-
-/// The exit code of what nobody saw the end of: containerd's own.
-const UNKNOWN: u32 = 255;
 
 /// How long a shim that hangs may take to end. containerd gives the whole command five seconds.
 const GONE: Duration = Duration::from_secs(2);
@@ -45,7 +43,8 @@ pub fn clean(
     state_root: &Path,
 ) -> Result<Cleaned, Error> {
     let id = super::name("id", id)?;
-    let store = super::open(host, namespace, state_root)?;
+    let namespace = super::name("namespace", namespace)?;
+    let store = super::open(host, &namespace, state_root)?;
     let record = store.read(&id).ok();
     let pid = record
         .as_ref()

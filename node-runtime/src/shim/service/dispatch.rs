@@ -1,6 +1,10 @@
 //! From a call to a method, and back. The messages of both versions of the service are the same on the wire.
 
-use containerd_shim_protos::api::{Empty, ShutdownRequest};
+use containerd_shim_protos::api::{
+    CheckpointTaskRequest, CloseIORequest, ConnectRequest, CreateTaskRequest, DeleteRequest, Empty,
+    ExecProcessRequest, KillRequest, PauseRequest, PidsRequest, ResizePtyRequest, ResumeRequest,
+    ShutdownRequest, StartRequest, StateRequest, StatsRequest, UpdateTaskRequest, WaitRequest,
+};
 use protobuf::Message;
 
 use super::Shim;
@@ -9,6 +13,9 @@ use crate::ttrpc::{Call, Service, Status};
 
 /// The service as containerd 1.x and 2.x name it.
 const SERVICES: [&str; 2] = ["containerd.task.v2.Task", "containerd.task.v3.Task"];
+
+const NO_CHECKPOINT: Failure =
+    Failure::Never("no container of Windows can be saved to be continued later; stop it");
 
 impl Service for Shim {
     fn call(&self, call: &Call<'_>) -> Result<Vec<u8>, Status> {
@@ -22,7 +29,26 @@ impl Shim {
             return Err(no_method(call));
         }
         match call.method {
-            "Shutdown" => done(call, |it: ShutdownRequest| self.shutdown(&it)),
+            "State" => say(call, |it: StateRequest| self.state(&it)),
+            "Create" => say(call, |it: CreateTaskRequest| self.create(it)),
+            "Start" => say(call, |it: StartRequest| self.start(&it)),
+            "Delete" => say(call, |it: DeleteRequest| self.delete(&it)),
+            "Pids" => say(call, |it: PidsRequest| self.pids(&it)),
+            "Pause" => done(call, |it: PauseRequest| self.pause(&it)),
+            "Resume" => done(call, |it: ResumeRequest| self.resume(&it)),
+            "Checkpoint" => done(call, |_: CheckpointTaskRequest| Err(NO_CHECKPOINT)),
+            "Kill" => done(call, |it: KillRequest| self.kill(&it)),
+            "Exec" => done(call, |it: ExecProcessRequest| self.exec(it)),
+            "ResizePty" => done(call, |it: ResizePtyRequest| self.resize(&it)),
+            "CloseIO" => done(call, |it: CloseIORequest| self.close_io(&it)),
+            "Update" => done(call, |it: UpdateTaskRequest| self.update(&it)),
+            "Wait" => say(call, |it: WaitRequest| self.wait(&it, &call.caller)),
+            "Stats" => say(call, |it: StatsRequest| self.stats(&it)),
+            "Connect" => say(call, |it: ConnectRequest| self.connect(&it)),
+            "Shutdown" => done(call, |it: ShutdownRequest| {
+                self.shutdown(&it);
+                Ok(())
+            }),
             _ => Err(no_method(call)),
         }
     }
@@ -39,7 +65,7 @@ fn say<Q: Message, A: Message>(
     })?;
     let answer = work(request)?;
     answer.write_to_bytes().map_err(|source| Failure::Encode {
-        method: call.method.to_owned(),
+        what: format!("the answer to {}", call.method),
         source,
     })
 }

@@ -1,6 +1,12 @@
 //! Why a call failed, and the code that says so in containerd's words.
 
+use std::io;
+use std::path::PathBuf;
+
 use crate::container::{self, Kind, chain};
+use crate::id::{Id, IdError};
+use crate::launch::Problems;
+use crate::shim::{rootfs, streams};
 use crate::ttrpc::{Code, Status};
 
 /// Why a call failed.
@@ -15,23 +21,117 @@ pub(super) enum Failure {
         method: String,
         source: protobuf::Error,
     },
-    /// The answer cannot be written.
-    #[error("the answer to {method} cannot be encoded: {source}")]
+    /// The answer, or an event, cannot be written.
+    #[error("{what} cannot be encoded: {source}")]
     Encode {
-        method: String,
+        what: String,
         source: protobuf::Error,
     },
+    /// A name is none.
+    #[error("the {what} is no name")]
+    Name { what: &'static str, source: IdError },
+    /// There is no such task.
+    #[error("there is no task {0:?} in this shim")]
+    NoTask(String),
+    /// There is no such process.
+    #[error("the task {id} has no process {exec:?}")]
+    NoExec { id: Id, exec: String },
+    /// There is one.
+    #[error("there is a task {0} already; delete it first")]
+    TaskExists(Id),
+    /// There is a process of that name.
+    #[error("the task {id} has a process {exec} already; delete it first, or choose another name")]
+    ExecExists { id: Id, exec: Id },
+    /// The shim was told to leave, and has nothing to stay for.
+    #[error("the shim is about to leave; start another one")]
+    Leaves,
+    /// It is not a task of this shim.
+    #[error("this shim is for {own}; start another one for {id}")]
+    OtherShim { own: Id, id: Id },
+    /// The pod of a container is not here.
+    #[error(
+        "the container {id} belongs to the pod {pod}, which is not in this shim; create that first"
+    )]
+    NoPod { id: Id, pod: String },
+    /// It is not in a state in which this can be done.
+    #[error("the pod {id} {why}")]
+    Pod { id: Id, why: &'static str },
+    /// It ended already.
+    #[error("the pod {0} has ended")]
+    PodEnded(Id),
+    /// A pod has no process that this could be done with.
+    #[error("the pod {0} has no process of its own; ask its containers")]
+    NoProcess(Id),
+    /// The config of a bundle cannot be read.
+    #[error("failed to read {}; a bundle is a folder with a config.json", path.display())]
+    Config { path: PathBuf, source: io::Error },
+    /// It is no JSON.
+    #[error("{what} cannot be read as JSON")]
+    Json {
+        what: &'static str,
+        source: serde_json::Error,
+    },
+    /// What a config asks for cannot be done.
+    #[error("{0}")]
+    Plan(#[from] Problems),
+    /// A field of a config cannot be served.
+    #[error("{field}: {rule}")]
+    Field { field: String, rule: &'static str },
+    /// The streams cannot be had.
+    #[error(transparent)]
+    Streams(#[from] streams::Error),
+    /// The root that the snapshotter gives cannot be used.
+    #[error(transparent)]
+    Root(#[from] rootfs::Error),
+    /// A number is no signal of this system.
+    #[error("{number} is no signal that processes here understand; use {known}")]
+    Signal { number: u32, known: &'static str },
+    /// A request has something that is not known, or lacks something.
+    #[error("{what}: {rule}")]
+    Request { what: String, rule: &'static str },
+    /// It can be done by no shim of ours.
+    #[error("{0}")]
+    Never(&'static str),
+    /// Nobody waits for the answer any more.
+    #[error("the caller's time is over")]
+    TooLate,
+    /// How a process ended was never told.
+    #[error("the end of the process was not told")]
+    Untold,
+    /// No thread could be made.
+    #[error("failed to make a thread that tells what happens to the task")]
+    Thread(#[source] io::Error),
     /// The container refused or failed.
     #[error(transparent)]
     Container(#[from] container::Error),
 }
 
 impl Failure {
-    fn code(&self) -> Code {
+    /// The code that says so.
+    pub(super) fn code(&self) -> Code {
         match self {
-            Self::NoMethod { .. } => Code::Unimplemented,
-            Self::Decode { .. } => Code::InvalidArgument,
-            Self::Encode { .. } => Code::Internal,
+            Self::NoMethod { .. } | Self::NoProcess(_) | Self::Never(_) => Code::Unimplemented,
+            Self::Decode { .. }
+            | Self::Name { .. }
+            | Self::Json { .. }
+            | Self::Plan(_)
+            | Self::Field { .. }
+            | Self::Request { .. } => Code::InvalidArgument,
+            Self::NoTask(_) | Self::NoExec { .. } | Self::PodEnded(_) => Code::NotFound,
+            Self::Config { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                Code::InvalidArgument
+            }
+            Self::TaskExists(_) | Self::ExecExists { .. } => Code::AlreadyExists,
+            Self::OtherShim { .. }
+            | Self::NoPod { .. }
+            | Self::Pod { .. }
+            | Self::Signal { .. } => Code::FailedPrecondition,
+            Self::Leaves | Self::Untold => Code::Unavailable,
+            Self::TooLate => Code::DeadlineExceeded,
+            Self::Thread(_) => Code::ResourceExhausted,
+            Self::Encode { .. } | Self::Config { .. } => Code::Internal,
+            Self::Streams(error) => of_kind(error.kind()),
+            Self::Root(error) => of_kind(error.kind()),
             Self::Container(error) => of_kind(error.kind()),
         }
     }

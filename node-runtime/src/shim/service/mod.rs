@@ -10,24 +10,37 @@
 //! is answered after the exit was published; an end is told once nothing of the container runs and its volumes are free;
 //! nothing but `Wait` waits without a bound.
 
+mod change;
 mod clean;
+mod config;
+mod create;
+mod delete;
+mod details;
 mod dispatch;
+mod events;
 mod failure;
+mod held;
+mod look;
+mod options;
+mod posix;
+mod process;
+mod sandbox;
+mod signal;
+mod stats;
+mod tasks;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use containerd_shim_protos::api::ShutdownRequest;
 
 use crate::id::Id;
 use crate::record::Store;
 use crate::shim::publisher::Publish;
-use crate::sys::{Host, ProcessId};
+use crate::sys::{Host, ProcessId, Rules};
 
-use self::failure::Failure;
+use self::tasks::Tasks;
 
 pub use self::clean::{Cleaned, clean};
 
@@ -90,11 +103,11 @@ pub enum Error {
 pub struct Shim {
     host: Arc<dyn Host>,
     store: Arc<Store>,
+    namespace: Id,
     id: Id,
     publisher: Arc<dyn Publish>,
     keeper: Option<ProcessId>,
-    tasks: Mutex<BTreeMap<Id, ()>>,
-    is_over: AtomicBool,
+    tasks: Tasks,
 }
 
 impl fmt::Debug for Shim {
@@ -112,30 +125,39 @@ impl Shim {
     /// Where a name is none, or the records cannot be reached.
     pub fn new(setup: Setup) -> Result<Arc<Self>, Error> {
         let id = name("id of the shim", &setup.id)?;
-        let store = open(setup.host.as_ref(), &setup.namespace, &setup.state_root)?;
+        let namespace = name("namespace", &setup.namespace)?;
+        let store = open(setup.host.as_ref(), &namespace, &setup.state_root)?;
         Ok(Arc::new(Self {
+            namespace,
             store: Arc::new(store),
             host: setup.host,
             id,
             publisher: setup.publisher,
             keeper: setup.keeper,
-            tasks: Mutex::default(),
-            is_over: AtomicBool::new(false),
+            tasks: Tasks::default(),
         }))
     }
 
     /// Whether the process can leave: it was told to, and has no task.
     pub fn is_over(&self) -> bool {
-        self.is_over.load(Ordering::Acquire)
+        self.tasks.is_over()
     }
 
     /// Obeys only when it is meant, and nothing is left.
-    fn shutdown(&self, request: &ShutdownRequest) -> Result<(), Failure> {
-        let tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        if request.id == self.id.as_str() && tasks.is_empty() {
-            self.is_over.store(true, Ordering::Release);
+    fn shutdown(&self, request: &ShutdownRequest) {
+        if request.id == self.id.as_str() {
+            self.tasks.end_if_empty();
         }
-        Ok(())
+    }
+
+    /// Which rules hold for configs and signals.
+    fn rules(&self) -> Rules {
+        self.host.places().rules
+    }
+
+    /// The number of this process.
+    fn pid(&self) -> u32 {
+        self.keeper.map_or_else(std::process::id, |own| own.pid)
     }
 }
 
@@ -143,9 +165,8 @@ fn name(what: &'static str, text: &str) -> Result<Id, Error> {
     Id::parse(text).map_err(|source| Error::Name { what, source })
 }
 
-fn open(host: &dyn Host, namespace: &str, root: &Path) -> Result<Store, Error> {
-    let namespace = name("namespace", namespace)?;
-    let opened = Store::open_namespace(root, &namespace, host.storage());
+fn open(host: &dyn Host, namespace: &Id, root: &Path) -> Result<Store, Error> {
+    let opened = Store::open_namespace(root, namespace, host.storage());
     opened.map_err(|source| Error::Store {
         path: root.to_path_buf(),
         source,

@@ -1,0 +1,136 @@
+//! The tasks of a shim, by their names.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::failure::Failure;
+use super::held::Held;
+use super::sandbox::Sandbox;
+use crate::id::Id;
+
+/// A task.
+#[derive(Clone)]
+pub(super) enum Task {
+    /// A pod, without a process.
+    Pod(Arc<Sandbox>),
+    /// A container.
+    Container(Arc<Held>),
+}
+
+/// A name, from the beginning of a creation on.
+enum Slot {
+    Making,
+    Made(Task),
+}
+
+/// All tasks.
+#[derive(Default)]
+pub(super) struct Tasks {
+    all: Mutex<All>,
+}
+
+#[derive(Default)]
+struct All {
+    slots: BTreeMap<Id, Slot>,
+    is_over: bool,
+}
+
+/// A name that is taken for a task that is being made. Dropped without one, it is free again.
+pub(super) struct Reserved<'a> {
+    tasks: &'a Tasks,
+    id: Id,
+    is_made: bool,
+}
+
+impl Tasks {
+    fn lock(&self) -> MutexGuard<'_, All> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a name.
+    pub(super) fn reserve(&self, id: &Id) -> Result<Reserved<'_>, Failure> {
+        let mut all = self.lock();
+        if all.is_over {
+            return Err(Failure::Leaves);
+        }
+        if all.slots.contains_key(id) {
+            return Err(Failure::TaskExists(id.clone()));
+        }
+        all.slots.insert(id.clone(), Slot::Making);
+        Ok(Reserved {
+            tasks: self,
+            id: id.clone(),
+            is_made: false,
+        })
+    }
+
+    /// A task that was made.
+    pub(super) fn find(&self, id: &str) -> Result<Task, Failure> {
+        let parsed = Id::parse(id).ok();
+        let all = self.lock();
+        match parsed.and_then(|id| all.slots.get(&id)) {
+            Some(Slot::Made(task)) => Ok(task.clone()),
+            Some(Slot::Making) | None => Err(Failure::NoTask(id.to_owned())),
+        }
+    }
+
+    /// A task that is a container.
+    pub(super) fn container(&self, id: &str) -> Result<Arc<Held>, Failure> {
+        match self.find(id)? {
+            Task::Container(held) => Ok(held),
+            Task::Pod(pod) => Err(Failure::NoProcess(pod.id().clone())),
+        }
+    }
+
+    /// The pod that is served, if it is one.
+    pub(super) fn pod(&self) -> Option<Arc<Sandbox>> {
+        let all = self.lock();
+        all.slots.values().find_map(|slot| match slot {
+            Slot::Made(Task::Pod(pod)) => Some(Arc::clone(pod)),
+            Slot::Made(Task::Container(_)) | Slot::Making => None,
+        })
+    }
+
+    /// The containers.
+    pub(super) fn containers(&self) -> Vec<Arc<Held>> {
+        let all = self.lock();
+        let held = all.slots.values().filter_map(|slot| match slot {
+            Slot::Made(Task::Container(held)) => Some(Arc::clone(held)),
+            Slot::Made(Task::Pod(_)) | Slot::Making => None,
+        });
+        held.collect()
+    }
+
+    /// Forgets a task.
+    pub(super) fn remove(&self, id: &Id) {
+        self.lock().slots.remove(id);
+    }
+
+    /// Nothing is made any more, if there is nothing.
+    pub(super) fn end_if_empty(&self) {
+        let mut all = self.lock();
+        all.is_over |= all.slots.is_empty();
+    }
+
+    /// Whether it ended.
+    pub(super) fn is_over(&self) -> bool {
+        self.lock().is_over
+    }
+}
+
+impl Reserved<'_> {
+    /// Puts the task there.
+    pub(super) fn fill(mut self, task: Task) {
+        let slot = Slot::Made(task);
+        self.tasks.lock().slots.insert(self.id.clone(), slot);
+        self.is_made = true;
+    }
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        if !self.is_made {
+            self.tasks.remove(&self.id);
+        }
+    }
+}

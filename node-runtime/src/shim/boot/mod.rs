@@ -6,6 +6,8 @@
 //!        └─ answer ─┘ Told ───────▶   │    a shim that was never told of leaves by itself
 //!   containerd ─▶ delete ─ Kill, Delete, Shutdown ─▶ (where it still answers)
 //! ```
+//!
+#![doc = include_str!("../../../docs/shim.md")]
 
 pub mod arguments;
 mod bundle;

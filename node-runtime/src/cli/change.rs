@@ -16,7 +16,7 @@ use crate::keeper::client::Client;
 use crate::keeper::protocol::{Kind, Request};
 use crate::launch;
 use crate::limits::{Cpu, Limits};
-use crate::record::Exit;
+use crate::record::{self, Exit};
 use crate::state::Signal;
 use crate::sys::LimitKind;
 
@@ -43,11 +43,11 @@ pub(super) fn stop(context: &Context, command: &Stop) -> Result<u32, CommandErro
         grace_ms: u64::try_from(command.grace.0.as_millis()).unwrap_or(u64::MAX),
     };
     let takes = command.grace.0 + END;
-    match context.keeper(&command.id) {
-        Err(CommandError::NoKeeper(id)) => has_stopped(context, &id)?,
-        keeper => {
-            let _: Exit = keeper?.ask(&request, takes)?;
-        }
+    let keeper = context.keeper(&command.id);
+    let stopped = keeper.and_then(|mut keeper| Ok(keeper.ask::<Exit>(&request, takes)?));
+    match stopped {
+        Err(error) if error.is_gone() => has_stopped(context, &command.id)?,
+        stopped => drop(stopped?),
     }
     Ok(0)
 }
@@ -152,16 +152,14 @@ fn asked(command: &Update) -> (Limits, BTreeSet<LimitKind>) {
 /// `delete`.
 pub(super) fn delete(context: &Context, command: &Delete) -> Result<u32, CommandError> {
     let id = &command.id;
-    let deleted = match context.keeper(id) {
-        Ok(client) => delete_held(context, command, client),
+    let keeper = context.keeper(id);
+    let deleted = keeper.and_then(|client| delete_held(context, command, client));
+    match deleted {
         // Its processes went with it; to forget one of them is no wish to lose the container.
-        Err(CommandError::NoKeeper(_)) if command.exec.is_none() => {
-            super::sweep::remove(context, id, command.force)
-        }
-        Err(CommandError::NoContainer { .. }) if command.force => Ok(()),
-        Err(error) => Err(error),
-    };
-    deleted?;
+        Err(error) if command.exec.is_none() && error.is_gone() => delete_left(context, command)?,
+        Err(CommandError::NoContainer { .. }) if command.force => {}
+        deleted => deleted?,
+    }
     if command.exec.is_none() {
         own::remove(&context.root, id);
     }
@@ -191,6 +189,21 @@ fn delete_held(
         context.wait_end(keeper, Some(&record.job));
     }
     Ok(())
+}
+
+/// Removes what a keeper left that is gone, or that ended when it was asked: it may have been killed a moment before.
+fn delete_left(context: &Context, command: &Delete) -> Result<(), CommandError> {
+    let id = &command.id;
+    let record = context.store()?.read(id);
+    if matches!(record, Err(record::Error::NotFound { .. })) {
+        return Ok(());
+    }
+    if let Ok(record) = record
+        && let Some(keeper) = record.keeper
+    {
+        context.wait_end(keeper, Some(&record.job));
+    }
+    super::sweep::remove(context, id, command.force)
 }
 
 /// Ends a container and waits for that.

@@ -113,6 +113,14 @@ pub(super) enum CommandError {
 }
 
 impl CommandError {
+    /// Whether the keeper of a container that exists is gone, or went when it was asked.
+    pub(super) fn is_gone(&self) -> bool {
+        if let Self::Ask(error) = self {
+            return error.is_gone();
+        }
+        matches!(self, Self::NoKeeper(_))
+    }
+
     /// The code with which the command ends.
     pub(super) fn exit_code(&self) -> u32 {
         let Self::Ask(error) = self else {

@@ -98,6 +98,22 @@ fn after_it_ended() {
 }
 
 #[test]
+fn a_delete_that_meets_the_end_of_its_keeper_removes_the_container() {
+    let bench = Bench::new();
+    for round in 0..8 {
+        let id = format!("{}-{round}", bench.web);
+        bench.detached(&id, &["tree", "3", "hang"]);
+        let keeper = bench.record(&id).keeper.unwrap();
+        let keeper = bench.host.open_process(keeper).unwrap().unwrap();
+        // Not waited for: the keeper still takes clients while it is taken apart.
+        keeper.terminate(9).unwrap();
+        bench.done(&["delete", "--force", &id]);
+        let listed = bench.done(&["list", "-o", "json"]);
+        assert!(!listed.contains(&id), "{listed}");
+    }
+}
+
+#[test]
 fn a_stop_of_what_ended_with_its_keeper_succeeds_and_says_so() {
     let bench = Bench::new();
     bench.detached(&bench.web, &["hang"]);

@@ -18,6 +18,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why a call has no answer.
 #[derive(Debug, thiserror::Error)]
+#[expect(
+    clippy::error_impl_error,
+    reason = "one error per module, named by the module"
+)]
 pub enum Error {
     /// The server says that it failed.
     #[error(transparent)]
@@ -134,8 +138,11 @@ impl Drop for Client {
     }
 }
 
+/// Where the answer of a call goes, still encoded.
+type Waiting = SyncSender<io::Result<Vec<u8>>>;
+
 /// Calls without an answer; none when there will be no more answers.
-struct Pending(Mutex<Option<BTreeMap<u32, SyncSender<io::Result<Vec<u8>>>>>>);
+struct Pending(Mutex<Option<BTreeMap<u32, Waiting>>>);
 
 impl Default for Pending {
     fn default() -> Self {
@@ -153,7 +160,7 @@ impl Pending {
     }
 
     /// Expects it no more.
-    fn forget(&self, stream: u32) -> Option<SyncSender<io::Result<Vec<u8>>>> {
+    fn forget(&self, stream: u32) -> Option<Waiting> {
         let mut calls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         calls.as_mut()?.remove(&stream)
     }

@@ -387,6 +387,9 @@ fn what_is_left_of_a_container_without_a_shim_is_removed_without_a_word() {
     let deleted = bench.delete("web");
     assert_eq!((deleted.pid, deleted.exit_status), (0, 255));
     assert!(deleted.exited_at.seconds > 0);
+    if !bench.is_windows() {
+        assert_eq!(names(&bench.path("s")), Vec::<String>::new());
+    }
     // A second time, and for one that never was.
     assert_eq!(bench.delete("web").exit_status, 255);
     assert_eq!(bench.delete("never").exit_status, 255);

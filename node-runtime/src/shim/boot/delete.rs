@@ -66,6 +66,7 @@ pub(super) fn delete(
     drop(shim);
     if let Some(known) = &own {
         end(host.as_ref(), known, left);
+        start::sweep(host.as_ref(), &known.address);
     }
     let state_root = match own.or_else(|| bundle.known_of_pod()) {
         Some(known) => known.state_root,

@@ -102,6 +102,7 @@ impl Start<'_> {
             if let Some(process) = process {
                 end(self.host.as_ref(), process);
                 bundle.forget();
+                sweep(self.host.as_ref(), &address);
             }
         })
     }
@@ -218,8 +219,17 @@ pub(super) fn leave(program: &Path) -> Result<(), CommandError> {
 }
 
 /// Ends a shim that nobody will know. One that is gone is what we want.
-pub(super) fn end(host: &dyn Host, process: ProcessId) {
+fn end(host: &dyn Host, process: ProcessId) {
     if let Ok(Some(process)) = host.open_process(process) {
         drop(process.terminate(1));
+        drop(process.wait(PATIENCE));
+    }
+}
+
+/// Removes the socket that a shim leaves that was killed: whoever serves its address next does so, and leaves it clean. One
+/// that lives keeps it.
+pub(super) fn sweep(host: &dyn Host, address: &str) {
+    if host.places().rules == Rules::Posix {
+        drop(host.listen(address));
     }
 }

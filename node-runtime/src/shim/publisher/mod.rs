@@ -245,19 +245,21 @@ impl Sender {
         let mut rest = FIRST_REST;
         let mut is_first = true;
         while !self.shared.is_over() {
+            let was_connected = self.client.is_some();
             match self.forward(&request) {
                 Ok(()) => return,
                 Err(Error::Status(status)) if is_final(status.code) => {
                     (self.say)(&format!("containerd refused an event {topic}: {status}"));
                     return;
                 }
+                // It left since the event before; the next one may be there already.
+                Err(Error::Io(_)) if was_connected => self.client = None,
                 Err(error) => {
                     self.client = None;
                     if is_first {
                         let why = crate::keeper::protocol::chain(&error);
                         (self.say)(&format!("containerd takes no events for now: {why}"));
                     }
-                    // One that left a moment ago may be back already.
                     is_first = false;
                     self.shared.rest(rest);
                     rest = (rest * 2).min(LONGEST_REST);

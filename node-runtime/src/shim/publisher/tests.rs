@@ -133,6 +133,19 @@ fn events_wait_for_a_containerd_that_is_away_and_none_overtakes_another() {
 }
 
 #[test]
+fn a_containerd_that_was_started_again_between_two_events_is_not_worth_a_word() {
+    let bench = Bench::new();
+    let containerd = bench.containerd(0, Code::Internal);
+    bench.publish(0..1);
+    assert_eq!(bench.take(1), [0]);
+    drop(containerd);
+    let _containerd = bench.containerd(0, Code::Internal);
+    bench.publish(1..2);
+    assert_eq!(bench.take(1), [1]);
+    assert_eq!(*bench.said.lock().unwrap(), Vec::<String>::new());
+}
+
+#[test]
 fn a_containerd_that_cannot_now_is_asked_again() {
     let bench = Bench::new();
     let _containerd = bench.containerd(3, Code::Unavailable);

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use hosttask_setup::control_plane::Programs;
 
+use super::LocalCluster;
 use super::certificates::{Authority, Identity, write_private};
 use super::error::ClusterError;
 use super::kubeconfig::{self, Credential};
@@ -50,8 +51,16 @@ pub(super) struct Servers {
     folder: PathBuf,
     certificate: Identity,
     service_account: Identity,
+    kubelet_client: Identity,
     controllers_kubeconfig: PathBuf,
     scheduler_kubeconfig: PathBuf,
+}
+
+impl LocalCluster {
+    /// The certificate that signs all others of the cluster: by it a kubelet knows the API server.
+    pub fn certificate_authority(&self) -> PathBuf {
+        self.servers.authority.certificate()
+    }
 }
 
 impl Servers {
@@ -62,6 +71,11 @@ impl Servers {
         let servers = Self {
             certificate: authority.server()?,
             service_account: authority.service_account_keys()?,
+            kubelet_client: authority.client(
+                "kubelet-client",
+                "kube-apiserver-kubelet-client",
+                None,
+            )?,
             controllers_kubeconfig: folder.join("kube-controller-manager.kubeconfig"),
             scheduler_kubeconfig: folder.join("kube-scheduler.kubeconfig"),
             folder: folder.to_owned(),
@@ -178,6 +192,13 @@ impl Servers {
                 "--authorization-mode=Node,RBAC",
                 "--enable-admission-plugins=NodeRestriction",
             ])
+            // How it asks a real kubelet for logs and commands: with a certificate, at the node's address, whose name nobody knows.
+            .arg(flag(
+                "--kubelet-client-certificate",
+                &self.kubelet_client.certificate,
+            ))
+            .arg(flag("--kubelet-client-key", &self.kubelet_client.key))
+            .arg("--kubelet-preferred-address-types=InternalIP")
             // HostProcess pods are refused without it.
             .arg("--allow-privileged=true")
             .arg("--service-cluster-ip-range=10.96.0.0/16")

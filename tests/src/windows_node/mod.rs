@@ -1,0 +1,563 @@
+//! A real Windows node: kubelet and containerd for Windows, unpatched, and our shim, under Wine, joined to a local cluster.
+//!
+//! Each node has a Wine prefix, ports and folders of its own. Its kubelet has the identity of a node (`system:node:…`), listens
+//! only on the address of this machine it tells the control plane, and lets only the API server in. Below kubelet and containerd
+//! lie the stand-ins of `tests/windows-node/libraries`; the shim and the containers see Wine as it is.
+
+mod address;
+mod error;
+mod image;
+mod machine;
+mod prefix;
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hosttask_setup::windows_node::{self, Programs};
+use k8s_openapi::api::core::v1::Node;
+use kube::{Api, Client, Config};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::cluster::{ClusterError, LocalCluster, Supervised, ToolOutput};
+use crate::poll;
+
+pub use error::WindowsNodeError;
+pub use machine::Machine;
+
+use prefix::{Prefix, copy, write};
+
+/// How long a program of the node may take until it is ready, on two cores that others use too.
+const READY: Duration = Duration::from_mins(4);
+/// Where the programs of the node are on its drive C.
+const PROGRAMS: &str = "C:\\containerd\\bin";
+/// The address of containerd's API.
+const CONTAINERD: &str = "\\\\.\\pipe\\hosttask-containerd";
+/// The name by which containerd finds the shim of the runtime type `io.containerd.hosttask.v1`, also after its own restart.
+const SHIM: &str = "containerd-shim-hosttask-v1.exe";
+/// The sandbox image. Nothing of it runs: a HostProcess pod's sandbox has no process.
+const PAUSE: &str = "hosttask.test/pause:1";
+
+/// What a test may choose about its node.
+#[derive(Debug, Clone)]
+pub struct WindowsNodeOptions {
+    /// The name of the node in the cluster.
+    pub name: String,
+    /// What its registry says about the machine.
+    pub machine: Machine,
+    /// The folder with our programs for Windows; none: where Cargo puts them beside the test.
+    pub programs: Option<PathBuf>,
+}
+
+impl Default for WindowsNodeOptions {
+    fn default() -> Self {
+        Self {
+            name: "windows-1".to_owned(),
+            machine: Machine::default(),
+            programs: None,
+        }
+    }
+}
+
+/// A running Windows node.
+///
+/// Dropping it ends whatever it started and removes its folder, unless a panic is on its way; so does the end of the test's
+/// process, even by SIGKILL.
+#[derive(Debug)]
+pub struct WindowsNode {
+    name: String,
+    address: Ipv4Addr,
+    health_port: u16,
+    config: Config,
+    prefix: Prefix,
+    machine: Mutex<Machine>,
+    containerd: Mutex<Option<Supervised>>,
+    kubelet: Mutex<Option<Supervised>>,
+    sweeper: Child,
+    folder: TempDir,
+}
+
+impl WindowsNode {
+    /// The image whose only file is the program `probe.exe`.
+    pub const IMAGE: &'static str = "hosttask.test/probe:1";
+    /// Where `probe.exe` is on the node itself.
+    pub const PROBE: &'static str = "C:\\node\\probe.exe";
+
+    /// Starts a node and returns when the control plane sees it ready.
+    ///
+    /// The first call on a machine builds kubelet and containerd, which takes minutes and is reported on standard error.
+    ///
+    /// # Errors
+    /// Something is missing (the message says how to install or build it), or a program does not become ready; its logs are
+    /// kept and named.
+    pub async fn start(
+        cluster: &LocalCluster,
+        options: WindowsNodeOptions,
+    ) -> Result<Self, WindowsNodeError> {
+        let ours = match &options.programs {
+            Some(folder) => folder.clone(),
+            None => built_programs()?,
+        };
+        let programs =
+            tokio::task::spawn_blocking(|| windows_node::programs(&mut |line| tell(line)))
+                .await
+                .map_err(|error| {
+                    WindowsNodeError::io("look for the node's programs")(error.into())
+                })??;
+        let folder = tempfile::Builder::new()
+            .prefix("hosttask-node-")
+            .tempdir()
+            .map_err(WindowsNodeError::io("create a temporary folder"))?;
+        let sweeper = crate::cluster::sweep_strays_later(folder.path())?;
+        let address = address::own()?;
+        let prefix = Prefix::create(&programs, folder.path().join("prefix")).await?;
+        let node = Self {
+            name: options.name,
+            address,
+            health_port: address::free_port(Ipv4Addr::LOCALHOST)?,
+            config: cluster.config(),
+            prefix,
+            machine: Mutex::new(options.machine),
+            containerd: Mutex::new(None),
+            kubelet: Mutex::new(None),
+            sweeper,
+            folder,
+        };
+        let started = node.set_up(cluster, &programs, &ours).await;
+        if started.is_err() {
+            node.keep();
+        }
+        started.map(|()| node)
+    }
+
+    async fn set_up(
+        &self,
+        cluster: &LocalCluster,
+        programs: &Programs,
+        ours: &Path,
+    ) -> Result<(), WindowsNodeError> {
+        self.install(programs, ours)?;
+        self.configure(cluster)?;
+        let machine = lock(&self.machine).clone();
+        self.prefix.set_machine(&machine).await?;
+        self.start_containerd().await?;
+        self.import(PAUSE, &["cmd"], &[]).await?;
+        let probe = read(&ours.join("probe.exe"))?;
+        self.import(Self::IMAGE, &["probe.exe"], &[("probe.exe", &probe)])
+            .await?;
+        self.start_kubelet().await?;
+        self.wait_ready().await
+    }
+
+    /// The name of the node in the cluster.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The address that pods of the node have, too.
+    pub fn address(&self) -> Ipv4Addr {
+        self.address
+    }
+
+    /// The folder with everything of the node.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// What the node's programs see as drive C.
+    pub fn drive(&self) -> PathBuf {
+        self.prefix.drive()
+    }
+
+    /// Leaves the folder with the logs when the node ends.
+    pub fn keep(&self) {
+        // Without the marker the logs are lost, but nobody is there to be told.
+        let _ = fs::write(self.folder.path().join("keep"), b"");
+    }
+
+    /// The end of what a program of the node (`kubelet`, `containerd`) wrote.
+    pub fn log(&self, program: &str) -> String {
+        let path = self.folder.path().join(format!("{program}.log"));
+        String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
+    }
+
+    /// Runs `ctr` on the node, in the namespace of kubelet's containers.
+    ///
+    /// # Errors
+    /// It cannot be started, or its exit code is not 0.
+    pub async fn ctr(&self, arguments: &[&str]) -> Result<ToolOutput, WindowsNodeError> {
+        let mut command = self.program("ctr.exe");
+        command
+            .args(["--namespace", "k8s.io"])
+            .args(arguments)
+            .env("CONTAINERD_ADDRESS", CONTAINERD);
+        self.prefix.run(&mut command).await
+    }
+
+    /// Runs `hosttask-node` on the node.
+    ///
+    /// # Errors
+    /// It cannot be started, or its exit code is not 0.
+    pub async fn hosttask_node(&self, arguments: &[&str]) -> Result<ToolOutput, WindowsNodeError> {
+        let mut command = self.program("hosttask-node.exe");
+        self.prefix.run(command.args(arguments)).await
+    }
+
+    /// Kills kubelet and starts it again; returns when the node is ready.
+    ///
+    /// # Errors
+    /// It does not become ready; its logs are named.
+    pub async fn restart_kubelet(&self) -> Result<(), WindowsNodeError> {
+        stop(&self.kubelet)?;
+        self.start_kubelet().await?;
+        self.wait_ready().await
+    }
+
+    /// Kills containerd and starts it again; returns when it answers.
+    ///
+    /// # Errors
+    /// It does not answer; its logs are named.
+    pub async fn restart_containerd(&self) -> Result<(), WindowsNodeError> {
+        stop(&self.containerd)?;
+        self.start_containerd().await
+    }
+
+    /// Ends everything at once, as a loss of power does, and starts the machine again.
+    ///
+    /// # Errors
+    /// It does not become ready; its logs are named.
+    pub async fn reboot(&self) -> Result<(), WindowsNodeError> {
+        let mut next = lock(&self.machine).clone();
+        next.boot += 1;
+        self.start_again_as(next).await
+    }
+
+    /// Starts the machine again with another installation of Windows, in which nothing runs yet.
+    ///
+    /// # Errors
+    /// It does not become ready; its logs are named.
+    pub async fn reimage(&self) -> Result<(), WindowsNodeError> {
+        let next = lock(&self.machine).reimaged();
+        self.start_again_as(next).await
+    }
+
+    /// The machine as its registry tells it now.
+    pub fn machine(&self) -> Machine {
+        lock(&self.machine).clone()
+    }
+
+    async fn start_again_as(&self, machine: Machine) -> Result<(), WindowsNodeError> {
+        self.prefix.power_off().await?;
+        stop(&self.kubelet)?;
+        stop(&self.containerd)?;
+        self.prefix.power_on().await?;
+        self.prefix.set_machine(&machine).await?;
+        *lock(&self.machine) = machine;
+        self.start_containerd().await?;
+        self.start_kubelet().await?;
+        self.wait_ready().await
+    }
+
+    /// Puts the programs on drive C.
+    fn install(&self, programs: &Programs, ours: &Path) -> Result<(), WindowsNodeError> {
+        let drive = self.drive();
+        let bin = drive.join("containerd/bin");
+        copy(&programs.containerd, &bin.join("containerd.exe"))?;
+        copy(&programs.containerd, &bin.join("ctr.exe"))?;
+        copy(&programs.kubelet, &bin.join("kubelet.exe"))?;
+        for (name, place) in [
+            (SHIM, bin.join(SHIM)),
+            ("hosttask-node.exe", bin.join("hosttask-node.exe")),
+            ("probe.exe", drive.join("node/probe.exe")),
+        ] {
+            let path = ours.join(name);
+            if !path.is_file() {
+                return Err(WindowsNodeError::NotBuilt { path });
+            }
+            copy(&path, &place)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the settings of containerd and kubelet.
+    fn configure(&self, cluster: &LocalCluster) -> Result<(), WindowsNodeError> {
+        let drive = self.drive();
+        let settings = windows_node::sources().join("settings");
+        copy(
+            &settings.join("containerd.toml"),
+            &drive.join("containerd/config.toml"),
+        )?;
+        copy(
+            &settings.join("network.conflist"),
+            &drive.join("containerd/cni/conf/10-none.conflist"),
+        )?;
+        copy(
+            &cluster.certificate_authority(),
+            &drive.join("node/authority.crt"),
+        )?;
+        let kubelet = String::from_utf8_lossy(&read(&settings.join("kubelet.yaml"))?)
+            .replace("@ADDRESS@", &self.address.to_string())
+            .replace("@PORT@", &address::free_port(self.address)?.to_string())
+            .replace("@HEALTH@", &self.health_port.to_string());
+        write(&drive.join("node/kubelet.yaml"), kubelet.as_bytes())?;
+        let user = format!("system:node:{}", self.name);
+        let path = cluster.user_kubeconfig(&user, Some("system:nodes"))?;
+        let kubeconfig = for_windows(&read(&path)?)
+            .map_err(|error| WindowsNodeError::io("read the node's kubeconfig")(error.into()))?;
+        write(&drive.join("node/kubeconfig"), kubeconfig.as_bytes())
+    }
+
+    async fn start_containerd(&self) -> Result<(), WindowsNodeError> {
+        let mut command = self.program("containerd.exe");
+        command.args(["--config", "C:\\containerd\\config.toml"]);
+        self.launch("containerd", &command, &self.containerd)?;
+        self.wait("containerd to answer", async || {
+            self.check_runs(&self.containerd)?;
+            let answer = self.ctr(&["version"]).await;
+            answer.map(drop).map_err(|error| error.to_string())
+        })
+        .await
+    }
+
+    async fn start_kubelet(&self) -> Result<(), WindowsNodeError> {
+        let mut command = self.program("kubelet.exe");
+        command
+            .args(["--config", "C:\\node\\kubelet.yaml"])
+            .args(["--kubeconfig", "C:\\node\\kubeconfig"])
+            .args(["--hostname-override", &self.name])
+            .args(["--node-ip", &self.address.to_string()])
+            .args(["--root-dir", "C:\\var\\lib\\kubelet"])
+            .args(["--cert-dir", "C:\\var\\lib\\kubelet\\pki"])
+            .args(["--register-with-taints", "os=windows:NoSchedule"]);
+        self.launch("kubelet", &command, &self.kubelet)?;
+        self.wait("kubelet to say that it is healthy", async || {
+            self.check_runs(&self.kubelet)?;
+            let answer = ask_health(self.health_port).await;
+            let text = answer.map_err(|error| error.to_string())?;
+            if text.ends_with("ok") {
+                Ok(())
+            } else {
+                Err(text)
+            }
+        })
+        .await
+    }
+
+    /// Waits until the control plane sees this start of the machine, ready.
+    async fn wait_ready(&self) -> Result<(), WindowsNodeError> {
+        let client =
+            Client::try_from(self.config.clone()).map_err(|source| WindowsNodeError::Api {
+                doing: "make a client".to_owned(),
+                source,
+            })?;
+        let nodes = Api::<Node>::all(client);
+        let machine = lock(&self.machine).clone();
+        self.wait("the node to be ready", async || {
+            self.check_runs(&self.kubelet)?;
+            let node = nodes
+                .get(&self.name)
+                .await
+                .map_err(|error| error.to_string())?;
+            let status = node.status.unwrap_or_default();
+            let boot = status
+                .node_info
+                .map(|info| info.boot_id)
+                .unwrap_or_default();
+            let ready = status
+                .conditions
+                .into_iter()
+                .flatten()
+                .find(|condition| condition.type_ == "Ready");
+            match ready {
+                Some(ready) if ready.status == "True" && boot == machine.boot.to_string() => Ok(()),
+                ready => Err(format!("boot {boot}, condition {ready:?}")),
+            }
+        })
+        .await
+    }
+
+    /// Gives an image to containerd.
+    async fn import(
+        &self,
+        name: &str,
+        command: &[&str],
+        files: &[(&str, &[u8])],
+    ) -> Result<(), WindowsNodeError> {
+        let bytes = image::archive(name, command, files)
+            .map_err(WindowsNodeError::io(format!("make image {name}")))?;
+        write(&self.drive().join("image.tar"), &bytes)?;
+        self.ctr(&[
+            "images",
+            "import",
+            "--snapshotter",
+            "native",
+            "C:\\image.tar",
+        ])
+        .await
+        .map(drop)
+    }
+
+    fn program(&self, name: &str) -> Command {
+        self.prefix.command(&format!("{PROGRAMS}\\{name}"))
+    }
+
+    fn launch(
+        &self,
+        name: &str,
+        command: &Command,
+        place: &Mutex<Option<Supervised>>,
+    ) -> Result<(), WindowsNodeError> {
+        let started = Supervised::start(name, command, self.folder.path())?;
+        *lock(place) = Some(started);
+        Ok(())
+    }
+
+    async fn wait(
+        &self,
+        what: &str,
+        probe: impl AsyncFn() -> Result<(), String>,
+    ) -> Result<(), WindowsNodeError> {
+        poll::until(what, READY, || probe())
+            .await
+            .map_err(|source| WindowsNodeError::Late {
+                source,
+                logs: self.folder.path().to_owned(),
+            })
+    }
+
+    /// Says so when a program has ended that should run.
+    fn check_runs(&self, program: &Mutex<Option<Supervised>>) -> Result<(), String> {
+        let program = lock(program);
+        let Some(program) = program.as_ref() else {
+            return Err("it was not started".to_owned());
+        };
+        match program.try_wait() {
+            Ok(None) => Ok(()),
+            Ok(Some(status)) => Err(format!("{} has ended: {status}", program.name())),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+impl Drop for WindowsNode {
+    fn drop(&mut self) {
+        // kubelet first: it would start again what ends.
+        drop(lock(&self.kubelet).take());
+        drop(lock(&self.containerd).take());
+        if std::thread::panicking() {
+            self.keep();
+        }
+        if self.folder.path().join("keep").exists() {
+            self.folder.disable_cleanup(true);
+            tell(&format!(
+                "the Windows node's logs stay in {}",
+                self.folder.path().display()
+            ));
+        }
+        // A drop cannot report; the sweeper ends what is left, and takes the folder.
+        drop(self.sweeper.stdin.take());
+        let _ = self.sweeper.wait();
+    }
+}
+
+/// Ends a program and waits until it is gone. Does nothing when it does not run.
+fn stop(program: &Mutex<Option<Supervised>>) -> Result<(), ClusterError> {
+    let running = lock(program).take();
+    running.map_or(Ok(()), |running| running.kill().map(drop))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Only whole values are stored under the locks.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, WindowsNodeError> {
+    fs::read(path).map_err(WindowsNodeError::io(format!("read {}", path.display())))
+}
+
+/// Asks a health port of this machine, and returns the whole answer.
+async fn ask_health(port: u16) -> std::io::Result<String> {
+    let mut stream = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
+    stream
+        .write_all(b"GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n")
+        .await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer)
+}
+
+/// A kubeconfig whose files are named as Windows programs see them: the root of Linux is their drive Z.
+fn for_windows(kubeconfig: &[u8]) -> serde_json::Result<String> {
+    let mut document: Value = serde_json::from_slice(kubeconfig)?;
+    for (list, field) in [("clusters", "cluster"), ("users", "user")] {
+        let entries = document.get_mut(list).and_then(Value::as_array_mut);
+        for entry in entries.into_iter().flatten() {
+            let fields = entry.get_mut(field).and_then(Value::as_object_mut);
+            for (_, value) in fields.into_iter().flatten() {
+                if let Some(path) = value.as_str().filter(|text| text.starts_with('/')) {
+                    *value = format!("Z:{}", path.replace('/', "\\")).into();
+                }
+            }
+        }
+    }
+    serde_json::to_string_pretty(&document)
+}
+
+/// The folder where Cargo puts our programs for Windows: beside the folder of this test's own programs.
+fn built_programs() -> Result<PathBuf, WindowsNodeError> {
+    let own = std::env::current_exe().map_err(WindowsNodeError::io("find the own executable"))?;
+    let places: Vec<PathBuf> = own
+        .ancestors()
+        .skip(2)
+        .take(2)
+        .map(|folder| folder.join("x86_64-pc-windows-gnu/debug"))
+        .collect();
+    let found = places.iter().find(|folder| folder.join(SHIM).is_file());
+    found.cloned().ok_or_else(|| WindowsNodeError::NotBuilt {
+        path: places
+            .into_iter()
+            .next_back()
+            .unwrap_or_default()
+            .join(SHIM),
+    })
+}
+
+/// A line for the person in front of the terminal.
+#[expect(
+    clippy::print_stderr,
+    reason = "a build of minutes and kept logs must be seen also in a test"
+)]
+fn tell(line: &str) {
+    eprintln!("{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
+
+    use super::*;
+
+    #[test]
+    fn the_files_of_a_kubeconfig_get_the_names_that_windows_programs_see() {
+        let text = br#"{"clusters":[{"cluster":{"server":"https://127.0.0.1:1","certificate-authority":"/a/ca.crt"}}],
+            "users":[{"user":{"client-key":"/a/b.key"}}]}"#;
+        let document: Value = serde_json::from_str(&for_windows(text).unwrap()).unwrap();
+        assert_eq!(
+            document.pointer("/clusters/0/cluster/certificate-authority"),
+            Some(&Value::from("Z:\\a\\ca.crt"))
+        );
+        assert_eq!(
+            document.pointer("/clusters/0/cluster/server"),
+            Some(&Value::from("https://127.0.0.1:1"))
+        );
+        assert_eq!(
+            document.pointer("/users/0/user/client-key"),
+            Some(&Value::from("Z:\\a\\b.key"))
+        );
+    }
+}

@@ -40,6 +40,7 @@ pub enum Target {
 pub struct Lines {
     shared: Arc<Shared>,
     host: Arc<dyn Host>,
+    name: Arc<str>,
 }
 
 impl std::fmt::Debug for Lines {
@@ -95,22 +96,24 @@ impl Shared {
 }
 
 impl Lines {
-    /// A log whose lines go there.
+    /// A log whose lines go there. Each begins with a name: containerd mixes those of all shims.
     ///
     /// # Errors
     /// Where there is no thread for it.
-    pub fn start(host: Arc<dyn Host>, target: Target) -> io::Result<Self> {
+    pub fn start(host: Arc<dyn Host>, name: &str, target: Target) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let lines = Self {
             shared: Arc::clone(&shared),
             host: Arc::clone(&host),
+            name: Arc::from(name),
         };
+        let told = Arc::clone(&lines.name);
         let mut sink = match target {
             Target::Pipe(listener) => Sink::Pipe(listener, None),
             Target::File(path) => Sink::File(path, None),
         };
         let thread = thread::Builder::new().name("log".to_owned());
-        thread.spawn(move || hand_over(&shared, host.as_ref(), &mut sink))?;
+        thread.spawn(move || hand_over(&shared, host.as_ref(), &told, &mut sink))?;
         Ok(lines)
     }
 
@@ -118,7 +121,7 @@ impl Lines {
     pub fn say(&self, level: Level, message: &str) {
         let end = message.floor_char_boundary(LONGEST);
         let message = message.get(..end).unwrap_or_default();
-        let line = line(self.host.as_ref(), level, message);
+        let line = line(self.host.as_ref(), level, &self.name, message);
         self.shared.lock().put(line);
         self.shared.changed.notify_all();
     }
@@ -137,14 +140,15 @@ impl Lines {
     }
 }
 
-fn line(host: &dyn Host, level: Level, message: &str) -> String {
-    let mut line = log::line(Format::Json, level, message, Some(host.now()));
+fn line(host: &dyn Host, level: Level, name: &str, message: &str) -> String {
+    let message = format!("{name}: {message}");
+    let mut line = log::line(Format::Json, level, &message, Some(host.now()));
     line.push('\n');
     line
 }
 
 /// The thread that hands lines over.
-fn hand_over(shared: &Shared, host: &dyn Host, sink: &mut Sink) {
+fn hand_over(shared: &Shared, host: &dyn Host, name: &str, sink: &mut Sink) {
     loop {
         let waiting = shared.lock();
         let some = shared
@@ -162,7 +166,7 @@ fn hand_over(shared: &Shared, host: &dyn Host, sink: &mut Sink) {
         drop(waiting);
         let told = if dropped > 0 {
             let message = format!("{dropped} lines were dropped: nobody read them");
-            line(host, Level::Error, &message)
+            line(host, Level::Error, name, &message)
         } else {
             String::new()
         };
@@ -248,7 +252,7 @@ mod tests {
     fn bench() -> (Arc<dyn Host>, Lines) {
         let host: Arc<dyn Host> = Arc::new(FakeHost::new());
         let listener = host.listen("log").unwrap();
-        let lines = Lines::start(Arc::clone(&host), Target::Pipe(listener)).unwrap();
+        let lines = Lines::start(Arc::clone(&host), "shim", Target::Pipe(listener)).unwrap();
         (host, lines)
     }
 
@@ -262,7 +266,8 @@ mod tests {
         let mut line = String::new();
         reader.read_line(&mut line).unwrap();
         let line: serde_json::Value = serde_json::from_str(&line).unwrap();
-        line["msg"].as_str().unwrap().to_owned()
+        let message = line["msg"].as_str().unwrap();
+        message.strip_prefix("shim: ").unwrap().to_owned()
     }
 
     #[test]

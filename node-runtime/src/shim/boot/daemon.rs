@@ -17,7 +17,7 @@ use crate::shim::log_pipe::{Lines, Target};
 use crate::shim::publisher::{Publish, Publisher};
 use crate::shim::service::{Setup, Shim};
 use crate::sys::{self, Host, Listener};
-use crate::ttrpc::{self, Call, Service, Status};
+use crate::ttrpc::{self, Call, Code, Service, Status};
 
 /// The service by which `start` says that containerd was told of the shim.
 pub const SERVICE: &str = "dev.hosttask.shim.v1.Boot";
@@ -175,7 +175,8 @@ fn log(host: &Arc<dyn Host>, options: &Options, bundle: &Bundle) -> Result<Lines
         Some(Err(error)) => (Target::File(bundle.log()), Some(error)),
         None => (Target::File(bundle.log()), None),
     };
-    let lines = Lines::start(Arc::clone(host), target).map_err(CommandError::Thread)?;
+    let name = format!("shim {}/{}", options.namespace, options.id);
+    let lines = Lines::start(Arc::clone(host), &name, target).map_err(CommandError::Thread)?;
     if let Some(error) = failed {
         let message = format!("the log pipe could not be served: {error}\n");
         drop(bundle::keep_panic(&bundle.0, &message));
@@ -202,15 +203,18 @@ impl Service for Front {
             return Ok(Vec::new());
         }
         let answer = self.shim.call(call);
-        match &answer {
-            Err(status) => self
-                .lines
-                .say(Level::Error, &format!("{}: {status}", call.method)),
-            Ok(_) if self.debug => self
-                .lines
-                .say(Level::Info, &format!("{}: done", call.method)),
-            Ok(_) => {}
-        }
+        let level = match &answer {
+            // containerd asks for what may be gone as a matter of course, and is told so.
+            Err(status) if status.code == Code::NotFound && !self.debug => return answer,
+            Ok(_) if !self.debug => return answer,
+            Err(_) => Level::Error,
+            Ok(_) => Level::Info,
+        };
+        let came = answer
+            .as_ref()
+            .err()
+            .map_or_else(|| "done".to_owned(), Status::to_string);
+        self.lines.say(level, &format!("{}: {came}", call.method));
         answer
     }
 }

@@ -1,16 +1,13 @@
 //! Others on the node who are in the way of a shim, on purpose or not.
 
-use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write as _};
-use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
 use containerd_shim_protos::api::{CreateTaskRequest, CreateTaskResponse, Status};
 use hosttask_node_runtime::sys::Connection;
 
-use crate::node::{Dialect, LONG, NAMESPACE, Node, until};
-use crate::task::{KILL, Shim};
+use crate::node::{Dialect, LONG, Node, fifo, until};
 
 #[test]
 fn an_address_that_somebody_else_serves_is_not_a_shims() {
@@ -65,28 +62,7 @@ fn rubbish_at_the_address_of_a_shim_hurts_nobody_else() {
         assert_eq!(state.status.unwrap(), Status::RUNNING);
     }
     drop(connections);
-    end(&node, shim);
-}
-
-/// Kills its task, deletes it, and leaves.
-fn end(node: &Node, shim: Shim) {
-    let id = shim.id.clone();
-    shim.kill(&id, "", KILL).unwrap();
-    assert_eq!(shim.ended(&id, ""), 137);
-    shim.delete(&id, "").unwrap();
-    shim.leave(node);
-}
-
-/// A FIFO with a reader that never reads.
-fn deaf_fifo(path: &str) -> File {
-    let made = Command::new("mkfifo").arg(path).status().unwrap();
-    assert!(made.success());
-    // Opened both ways, so that it is there before anybody writes.
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(path)
-        .unwrap()
+    shim.end(&node);
 }
 
 #[test]
@@ -94,27 +70,21 @@ fn a_log_that_nobody_reads_holds_nothing_up() {
     let node = Node::new();
     let id = node.name("web");
     node.bundle(&id, &["hang"]);
-    let fifo = (!node.is_windows()).then(|| {
-        let path = node.bundle_path(&id).join("log");
-        deaf_fifo(path.to_str().unwrap())
-    });
+    let log = node.log_before(&id);
     let shim = node.start(&id, Dialect::Message);
-    let pipe = format!(r"\\.\pipe\containerd-shim-{NAMESPACE}-{id}-log");
-    let reader = node
-        .is_windows()
-        .then(|| node.host.connect(&pipe, LONG).unwrap());
+    let log = log.unwrap_or_else(|| node.log_of(&id));
     shim.run(&node, &id);
     // Each call that fails is a line of the log: more than any pipe holds.
-    let long = "x".repeat(200);
+    let unknown = "x".repeat(200);
     for _ in 0..2_000 {
-        shim.state(&id, &long).unwrap_err();
+        shim.state(&id, &unknown).unwrap_err();
     }
     assert_eq!(
         shim.state(&id, "").unwrap().status.unwrap(),
         Status::RUNNING
     );
-    end(&node, shim);
-    drop((fifo, reader));
+    shim.end(&node);
+    drop(log);
 }
 
 #[test]
@@ -129,7 +99,7 @@ fn output_that_nobody_reads_stops_its_program_alone() {
     } else {
         node.text("stdout")
     };
-    let fifo = (!node.is_windows()).then(|| deaf_fifo(&stdout));
+    let pipe = (!node.is_windows()).then(|| fifo(&stdout));
     let listener = node
         .is_windows()
         .then(|| node.host.listen(&stdout).unwrap());
@@ -164,8 +134,8 @@ fn output_that_nobody_reads_stops_its_program_alone() {
     if let Some(resident) = resident_kib(node.process_of(&id).pid) {
         assert!(resident < 64 * 1024, "{resident} KiB");
     }
-    end(&node, shim);
-    drop(fifo);
+    shim.end(&node);
+    drop(pipe);
     drop(deaf.map(|it| it.join().unwrap()));
 }
 

@@ -116,11 +116,11 @@ fn die(node: &Node, name: &str, boundary: usize, moment: Moment) {
             kill();
         }),
     }
-    assert_gone(node, &id, process, &locks);
+    assert_gone(node, &id, &shim.address, process, &locks);
 }
 
 /// That nothing runs, and that `delete` leaves nothing.
-fn assert_gone(node: &Node, id: &str, process: ProcessId, locks: &Locks) {
+fn assert_gone(node: &Node, id: &str, address: &str, process: ProcessId, locks: &Locks) {
     until("the shim is dead", || !node.runs(process));
     until("its programs are dead", || locks.are(false));
     node.delete(id);
@@ -128,6 +128,10 @@ fn assert_gone(node: &Node, id: &str, process: ProcessId, locks: &Locks) {
     assert!(!left.iter().any(|it| it.contains(id)), "{left:?}");
     // Twice is no error: containerd may ask again.
     node.delete(id);
+    if let Some(socket) = address.strip_prefix("unix://") {
+        assert!(!Path::new(socket).exists(), "{socket}");
+        assert!(!Path::new(&format!("{socket}.lock")).exists(), "{socket}");
+    }
 }
 
 #[test]

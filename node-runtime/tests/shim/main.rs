@@ -9,8 +9,10 @@
 
 mod attacks;
 mod crash;
+mod events;
 mod life;
 mod node;
+mod refusals;
 mod several;
 mod table;
 mod task;

@@ -1,21 +1,22 @@
 //! A node without containerd: its folders, its events server, and the shims it starts as containerd does.
 
-use std::fs;
-use std::io::Write as _;
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use containerd_shim_protos::api::{DeleteResponse, ForwardRequest};
+use containerd_shim_protos::api::DeleteResponse;
 use containerd_shim_protos::bootstrap_api::{BootstrapParams, BootstrapResult};
 use hosttask_node_runtime::sys::{self, Host, ProcessId, Rules};
-use hosttask_node_runtime::ttrpc::{Call, Client, Code, Service, Status, serve};
+use hosttask_node_runtime::ttrpc::{Client, Service, serve};
 use protobuf::Message as _;
 use serde_json::{Value, json};
 
+use crate::events::Events;
 use crate::task::Shim;
 
 /// How long something may take that will surely happen, on a machine that is busy with other things.
@@ -56,38 +57,6 @@ impl Dialect {
     }
 }
 
-/// An event as it arrived: the topic, and the encoded event.
-#[derive(Debug, Clone)]
-pub(crate) struct Event {
-    pub(crate) topic: String,
-    pub(crate) namespace: String,
-    pub(crate) value: Vec<u8>,
-}
-
-/// What containerd's events service would keep.
-#[derive(Default)]
-struct Events {
-    heard: Mutex<Vec<Event>>,
-    is_over: AtomicBool,
-}
-
-impl Service for Events {
-    fn call(&self, call: &Call<'_>) -> Result<Vec<u8>, Status> {
-        let wanted = ("containerd.services.events.ttrpc.v1.Events", "Forward");
-        if (call.service, call.method) != wanted {
-            return Err(Status::new(Code::Unimplemented, call.method));
-        }
-        let request = ForwardRequest::parse_from_bytes(call.payload).unwrap();
-        let envelope = request.envelope.unwrap();
-        self.heard.lock().unwrap().push(Event {
-            topic: envelope.topic,
-            namespace: envelope.namespace,
-            value: envelope.event.unwrap().value,
-        });
-        Ok(Vec::new())
-    }
-}
-
 /// A node. What it left when a test ends is removed.
 pub(crate) struct Node {
     pub(crate) host: Arc<dyn Host>,
@@ -114,7 +83,7 @@ impl Node {
         let events = Arc::clone(&node.events);
         node.serving = Some(thread::spawn(move || {
             let service: Arc<dyn Service> = Arc::<Events>::clone(&events);
-            serve(listener, service, &|| events.is_over.load(Ordering::SeqCst)).unwrap();
+            serve(listener, service, &|| events.is_over()).unwrap();
         }));
         node
     }
@@ -241,6 +210,19 @@ impl Node {
         self.start(id, Dialect::Message)
     }
 
+    /// What containerd reads the log of a shim from, made before the shim starts; none on Windows, where the shim makes it.
+    pub(crate) fn log_before(&self, id: &str) -> Option<Box<dyn Read + Send>> {
+        let path = self.bundle_path(id).join("log");
+        let is_fifo = !self.is_windows();
+        is_fifo.then(|| -> Box<dyn Read + Send> { Box::new(fifo(path.to_str().unwrap())) })
+    }
+
+    /// The log that a shim serves on Windows.
+    pub(crate) fn log_of(&self, id: &str) -> Box<dyn Read + Send> {
+        let pipe = format!(r"\\.\pipe\containerd-shim-{NAMESPACE}-{id}-log");
+        Box::new(self.host.connect(&pipe, LONG).unwrap())
+    }
+
     /// Runs `delete`, which containerd does somewhere else.
     pub(crate) fn delete_output(&self, id: &str) -> Output {
         let mut command = self.command(id, Dialect::Json2, "delete");
@@ -276,15 +258,9 @@ impl Node {
         process.is_some_and(|it| it.wait(Duration::ZERO).unwrap().is_none())
     }
 
-    /// The topics of the events so far whose event names a task, in order.
+    /// The topics of the events so far that name a task, in order.
     pub(crate) fn topics(&self, id: &str) -> Vec<String> {
-        let heard = self.events.heard.lock().unwrap();
-        let of_it = heard.iter().filter(|it| {
-            assert_eq!(it.namespace, NAMESPACE);
-            // The name is the first field of each event.
-            it.value.get(2..2 + id.len()) == Some(id.as_bytes())
-        });
-        of_it.map(|it| it.topic.clone()).collect()
+        self.events.topics(id)
     }
 
     /// Waits until an event of a topic came for a task, and returns the topics till then.
@@ -302,7 +278,7 @@ impl Drop for Node {
                 drop(self.delete_output(id));
             }
         }
-        self.events.is_over.store(true, Ordering::SeqCst);
+        self.events.end();
         if let Some(serving) = self.serving.take() {
             drop(serving.join());
         }
@@ -367,6 +343,14 @@ pub(crate) fn pod_config(id: &str) -> Value {
     config
 }
 
+/// A FIFO, opened both ways: it is there before anybody writes, and whoever has this reads or does not.
+pub(crate) fn fifo(path: &str) -> File {
+    let made = Command::new("mkfifo").arg(path).status().unwrap();
+    assert!(made.success());
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).open(path).unwrap()
+}
+
 /// Waits until something is so.
 #[track_caller]
 pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
@@ -379,7 +363,7 @@ pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 
 /// Whether a process still has a file locked.
 pub(crate) fn is_locked(path: &Path) -> bool {
-    let Ok(file) = fs::File::open(path) else {
+    let Ok(file) = File::open(path) else {
         return false;
     };
     matches!(file.try_lock_shared(), Err(fs::TryLockError::WouldBlock))

@@ -242,6 +242,14 @@ impl Shim {
         self.start(id, "").unwrap().pid
     }
 
+    /// Kills its task, deletes it, and leaves.
+    pub(crate) fn end(self, node: &Node) {
+        self.kill(&self.id, "", KILL).unwrap();
+        assert_eq!(self.ended(&self.id, ""), 137);
+        self.delete(&self.id, "").unwrap();
+        self.leave(node);
+    }
+
     /// Tells it to leave, and waits until its process has.
     pub(crate) fn leave(self, node: &Node) {
         let process = node.process_of(&self.id);

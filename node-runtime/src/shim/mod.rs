@@ -8,6 +8,8 @@
 //! ```
 //!
 //! One process serves a whole pod. Its death ends its containers: the jobs are closed with it.
+//!
+#![doc = include_str!("../../docs/rpc.md")]
 
 pub mod address;
 pub mod boot;

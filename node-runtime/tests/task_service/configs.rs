@@ -95,7 +95,7 @@ fn of_ctr(bench: &Bench) -> Value {
         { "destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["ro"] },
     ]);
     config["linux"] = json!({
-        "resources": { "devices": [{ "allow": false, "access": "rwm" }], "cpu": {} },
+        "resources": { "devices": [{ "allow": false, "access": "rwm" }], "cpu": { "shares": 1024 } },
         "cgroupsPath": "/default/web",
         "namespaces": [{ "type": "pid" }, { "type": "mount" }],
         "maskedPaths": ["/proc/kcore"],
@@ -114,6 +114,10 @@ fn what_containerd_writes_for_linux_by_itself_is_let_through_there_and_nothing_e
         (
             "linux.resources.memory",
             json!({ "resources": { "memory": { "limit": 1 << 20 } } }),
+        ),
+        (
+            "linux.resources.cpu",
+            json!({ "resources": { "cpu": { "shares": 512 } } }),
         ),
         (
             "linux.seccomp",

@@ -34,6 +34,9 @@ const MOUNTS: [&str; 7] = [
     "proc", "tmpfs", "devpts", "mqueue", "sysfs", "cgroup", "cgroup2",
 ];
 
+/// The shares of the processor that everybody has who asks for none; `ctr` writes them.
+const EQUAL_SHARES: u64 = 1024;
+
 const RULE: &str =
     "the backend for Linux is for tests, isolates nothing and limits nothing; leave it out";
 
@@ -91,6 +94,11 @@ fn check_linux(linux: Value) -> Result<(), Failure> {
     if let Some(Value::Object(resources)) = linux.get_mut("resources") {
         // Which devices may be used: every spec forbids all but a few.
         resources.remove("devices");
+        if let Some(Value::Object(cpu)) = resources.get_mut("cpu")
+            && cpu.get("shares").and_then(Value::as_u64) == Some(EQUAL_SHARES)
+        {
+            cpu.remove("shares");
+        }
         refuse("linux.resources.", resources)?;
         linux.remove("resources");
     }

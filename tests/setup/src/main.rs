@@ -7,6 +7,7 @@
 
 mod cargo;
 mod demo;
+mod lanes;
 mod part;
 mod parts;
 mod tools;

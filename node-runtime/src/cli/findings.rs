@@ -47,6 +47,9 @@ impl Answer {
 /// What the features of a host mean.
 pub(super) fn findings(features: &Features, places: &Places) -> Vec<Finding> {
     let view = features.silo && features.bind_filter;
+    let why = features.view_refused.as_ref();
+    let why = why.map(|why| format!("; here: {why}")).unwrap_or_default();
+    let without_view = format!("Windows Server 2022 or newer has it; containers run without{why}");
     let mut findings = vec![
         backend(features),
         either(
@@ -62,7 +65,7 @@ pub(super) fn findings(features: &Features, places: &Places) -> Vec<Finding> {
             "a view of the files of its own (silo and bind filter)",
             "every container sees its root at the same place, and only its own",
             "the root of a container is visible to the whole host, each at a place of its own",
-            Some("Windows Server 2022 or newer has it; containers run without"),
+            Some(&without_view),
         ),
     ];
     findings.extend(limits(features));
@@ -280,6 +283,12 @@ mod tests {
             found.unwrap().means.clone()
         };
         assert_eq!(place(&features), r"it appears at C:\hpc\ID\ by a junction");
+        features.view_refused = Some("access denied".to_owned());
+        let fixes: Vec<String> = findings(&features, &places())
+            .into_iter()
+            .filter_map(|it| it.fix)
+            .collect();
+        assert!(fixes.iter().any(|fix| fix.ends_with("here: access denied")));
         features.silo = true;
         features.bind_filter = true;
         features.means = vec![Means::BindFilter];

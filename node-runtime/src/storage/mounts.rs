@@ -163,6 +163,8 @@ pub(crate) fn bind(
         vec![PathBuf::from(own), inside]
     };
     for target in targets {
+        // Seen from outside, where it is bound from, the folder around it has to be there.
+        host.make_above(&target)?;
         let attachment = Attachment {
             source: &mount.source,
             target: &target,
@@ -175,7 +177,12 @@ pub(crate) fn bind(
         };
         let mut tried = Vec::new();
         let done = host.attach(&[Means::BindFilter], &attachment, &undo, &mut tried)?;
-        let means = done.ok_or_else(|| none(mount, &target, tried))?;
+        let means = match done {
+            Some(means) => means,
+            // It is where the program expects it: the other place is for the habits of some.
+            None if !placed.is_empty() => continue,
+            None => return Err(none(mount, &target, tried)),
+        };
         placed.push(PlacedMount {
             source: mount.source.clone(),
             target,

@@ -106,6 +106,9 @@ pub trait Job: fmt::Debug + Send + Sync {
     /// Its name.
     fn name(&self) -> &str;
 
+    /// For the backend, which needs its own type again.
+    fn as_any(&self) -> &dyn Any;
+
     /// Makes a job inside this one. Processes in it are in both, so that limits of both hold.
     fn nest(&self, name: &str) -> io::Result<Arc<dyn Job>>;
 
@@ -241,7 +244,8 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// The means the host has, best first.
     fn means(&self) -> Vec<Means>;
 
-    /// Makes `source` appear at `target` by `means`. `target` MUST NOT exist; its parent does. `job` is what a bind is for.
+    /// Makes `source` appear at `target` by `means`. `target` MUST NOT exist; its parent does. `job` is what a bind is for: it
+    /// has no process yet, and what stands at `target` is only hidden from it. Such a bind goes with its job.
     ///
     /// `Unsupported` where the means cannot do it (read-only, or a file where it only does folders).
     fn attach(&self, means: Means, attachment: &Attachment<'_>) -> io::Result<()>;
@@ -353,6 +357,9 @@ pub struct Features {
     pub silo: bool,
     /// The bind filter.
     pub bind_filter: bool,
+    /// Why no job has a view of its own, though a trial asked for one; none where jobs can have it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub view_refused: Option<String>,
     /// Pseudo consoles.
     pub pseudo_console: bool,
     /// Limits that are accepted by the system. Whether it enforces them, only a real Windows can show.

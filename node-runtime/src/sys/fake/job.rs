@@ -1,5 +1,6 @@
 //! A job of the fake host.
 
+use std::any::Any;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,9 @@ use super::process::{self, FakeHandle};
 use super::start;
 use super::state::{JobState, Shared, State};
 use crate::limits::Limits;
-use crate::sys::{Features, Identity, Job, Launch, Notice, Process, ProcessInfo, Streams, Usage};
+use crate::sys::{
+    Attachment, Features, Identity, Job, Launch, Notice, Process, ProcessInfo, Streams, Usage,
+};
 
 /// The exit code of processes whose job was closed: what Windows gives them.
 const CLOSED: u32 = 0;
@@ -61,6 +64,24 @@ impl FakeJob {
             .ok_or(io::ErrorKind::NotFound)?;
         job.handles += 1;
         Ok(Self::handle(shared, features, *number, name))
+    }
+
+    /// Lets something appear to those in it alone. `InvalidInput` while one is in it: a silo is made of an empty job.
+    pub(super) fn bind(&self, attachment: &Attachment<'_>) -> io::Result<()> {
+        let mut state = self.shared.lock();
+        if !state.members(self.number).is_empty() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let job = state.jobs.get_mut(&self.number);
+        let job = job.ok_or(io::ErrorKind::NotFound)?;
+        let appears = (attachment.source.to_owned(), attachment.read_only);
+        match job.bound.insert(attachment.target.to_owned(), appears) {
+            None => Ok(()),
+            Some(before) => {
+                job.bound.insert(attachment.target.to_owned(), before);
+                Err(io::ErrorKind::AlreadyExists.into())
+            }
+        }
     }
 
     /// A handle that is counted already.
@@ -119,6 +140,10 @@ impl Drop for FakeJob {
 impl Job for FakeJob {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
     }
 
     fn nest(&self, name: &str) -> io::Result<Arc<dyn Job>> {

@@ -141,6 +141,14 @@ impl FakeHost {
         job.map(|job| job.limits.clone())
     }
 
+    /// What is bound for a job of this name, by where it appears: its source, and whether it is read-only. Nothing is where no
+    /// such job lives.
+    pub fn bound(&self, job: &str) -> BTreeMap<std::path::PathBuf, (std::path::PathBuf, bool)> {
+        let state = self.shared.lock();
+        let found = state.jobs.values().find(|it| it.name == job);
+        found.map(|it| it.bound.clone()).unwrap_or_default()
+    }
+
     /// What stands where by its storage, and what leads there.
     pub fn attached(&self) -> BTreeMap<std::path::PathBuf, (Means, std::path::PathBuf)> {
         self.shared.lock().attached.clone()
@@ -342,6 +350,7 @@ fn features() -> Features {
         nested_jobs: true,
         silo: false,
         bind_filter: false,
+        view_refused: None,
         pseudo_console: false,
         limits: [
             LimitKind::JobMemory,

@@ -113,6 +113,8 @@ pub(super) struct JobState {
     pub(super) user_nanoseconds: u64,
     pub(super) peak_bytes: u64,
     pub(super) notices: VecDeque<Notice>,
+    /// What only those in it see, by where it appears, and whether it is read-only.
+    pub(super) bound: BTreeMap<PathBuf, (PathBuf, bool)>,
 }
 
 /// A process, also one that ended as long as its number was not given to another.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::faults::Operation;
+use super::job::FakeJob;
 use super::state::Shared;
 use crate::sys::{Attachment, Entry, Means, Storage, entry, symlink};
 
@@ -55,6 +56,11 @@ impl Storage for FakeStorage {
         if !is_possible {
             return Err(io::ErrorKind::Unsupported.into());
         }
+        if means == Means::BindFilter {
+            let job = attachment.job.ok_or(io::ErrorKind::InvalidInput)?;
+            let job: Option<&FakeJob> = job.as_any().downcast_ref();
+            return job.ok_or(io::ErrorKind::InvalidInput)?.bind(attachment);
+        }
         if self.entry(target)?.is_some() {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
@@ -68,9 +74,13 @@ impl Storage for FakeStorage {
         Ok(())
     }
 
-    fn detach(&self, _means: Means, target: &Path) -> io::Result<()> {
+    fn detach(&self, means: Means, target: &Path) -> io::Result<()> {
         let mut state = self.shared.lock();
         state.faults.check(Operation::Detach)?;
+        // It goes with its job.
+        if means == Means::BindFilter {
+            return Ok(());
+        }
         state.attached.remove(&key(target));
         drop(state);
         if !self.is_real || entry(target)? != Some(Entry::Link) {

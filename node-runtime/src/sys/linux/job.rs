@@ -1,5 +1,6 @@
 //! Handles of jobs and processes: what asks their holder.
 
+use std::any::Any;
 use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -71,6 +72,10 @@ impl LinuxJob {
 impl Job for LinuxJob {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
     }
 
     fn nest(&self, name: &str) -> io::Result<Arc<dyn Job>> {

@@ -119,17 +119,29 @@ impl Drop for TemporaryAccount {
 
 /// Removes the accounts of owners that `lives` does not know. Returns what was removed, in words.
 pub(super) fn sweep(lives: &dyn Fn(&str) -> bool) -> io::Result<Vec<String>> {
-    let mut removed = Vec::new();
-    for (name, comment) in users()? {
+    sweep_users(users()?, lives, &|name| remove(name))
+}
+
+/// The same with users that were listed. One that cannot be removed keeps no other from it, and is the error in the end.
+fn sweep_users(
+    users: Vec<(String, String)>,
+    lives: &dyn Fn(&str) -> bool,
+    remove: &dyn Fn(&str) -> io::Result<()>,
+) -> io::Result<Vec<String>> {
+    let (mut removed, mut failure) = (Vec::new(), None);
+    for (name, comment) in users {
         let Some(owner) = owner(&name, &comment) else {
             continue;
         };
-        if !lives(owner) {
-            remove(&name)?;
-            removed.push(format!("the account {name} of container {owner}"));
+        if lives(owner) {
+            continue;
+        }
+        match remove(&name) {
+            Ok(()) => removed.push(format!("the account {name} of container {owner}")),
+            Err(error) => failure = failure.or(Some(error)),
         }
     }
-    Ok(removed)
+    failure.map_or(Ok(removed), Err)
 }
 
 /// Whose account it is; none where it does not have both marks.
@@ -211,8 +223,15 @@ fn join(group: &str, name: &str) -> io::Result<()> {
 }
 
 /// Removes an account and its profile. One that is gone already is no error.
+///
+/// Where the profile cannot be deleted, the account stays: without it no sweep would find the profile again.
 fn remove(name: &str) -> io::Result<()> {
-    profile::delete(name);
+    profile::delete(name).map_err(|error| {
+        io::Error::new(
+            error.kind(),
+            format!("the profile of the temporary account {name} is kept and tried again by the next sweep: {error}"),
+        )
+    })?;
     // SAFETY: the compiler compared this type with that of `windows-sys` above, and the name is of the same function.
     let remove: Remove = unsafe { function(c"NetUserDel") }?;
     let name = wide(name)?;
@@ -312,6 +331,33 @@ mod tests {
         assert_eq!(owner("Administrator", &comment), None);
         assert_eq!(owner("ht-0011", "somebody's account"), None);
         assert_eq!(owner("", ""), None);
+    }
+
+    #[test]
+    fn an_account_that_cannot_be_removed_keeps_no_other_from_it_and_is_told_of() {
+        let ours = |name: &str, owner: &str| (name.to_owned(), format!("{COMMENT}{owner}"));
+        let users = || {
+            vec![
+                ours("ht-1", "kept"),
+                ours("ht-2", "dead"),
+                ours("ht-3", "lives"),
+                ("guest".to_owned(), String::new()),
+            ]
+        };
+        let tried = std::cell::RefCell::new(Vec::new());
+        let remove = |name: &str| {
+            tried.borrow_mut().push(name.to_owned());
+            match name {
+                "ht-1" => Err(io::ErrorKind::PermissionDenied.into()),
+                _ => Ok(()),
+            }
+        };
+        let lives = |owner: &str| owner == "lives";
+        let error = sweep_users(users(), &lives, &remove).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+        assert_eq!(*tried.borrow(), ["ht-1", "ht-2"]);
+        let removed = sweep_users(users(), &|owner| owner != "dead", &remove).unwrap();
+        assert_eq!(removed, ["the account ht-2 of container dead"]);
     }
 
     #[test]

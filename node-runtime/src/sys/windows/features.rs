@@ -21,7 +21,8 @@ use crate::limits::{Cpu, NetworkRate};
 use crate::sys::{Features, LimitKind, Means};
 
 /// Finds out what it can do, on a job that is made for that and has no process.
-pub(super) fn find(means: Vec<Means>) -> io::Result<Features> {
+/// `view_refused` is why no job has a view of its own.
+pub(super) fn find(means: Vec<Means>, view_refused: Option<String>) -> io::Result<Features> {
     let job = scratch()?;
     let wine = native::wine_version();
     let silo = bind::can_be_silo(&scratch()?);
@@ -37,6 +38,7 @@ pub(super) fn find(means: Vec<Means>) -> io::Result<Features> {
         nested_jobs: true,
         silo,
         bind_filter: means.contains(&Means::BindFilter),
+        view_refused,
         pseudo_console: pseudo_console::is_there(),
         limits: accepted(&job),
         limit_notices: job_info::query::<JOBOBJECT_NOTIFICATION_LIMIT_INFORMATION>(&job).is_ok(),

@@ -17,28 +17,41 @@ use crate::sys::Features;
 #[derive(Debug)]
 pub(super) struct Held {
     handle: Handle,
-    /// How many launchers may be in it. Whoever changes a limit holds this.
-    launchers: Mutex<u32>,
+    /// Whoever changes a limit holds this.
+    state: Mutex<State>,
+}
+
+/// What is to be known when a limit is changed.
+#[derive(Debug, Default)]
+struct State {
+    /// How many launchers may be in it.
+    launchers: u32,
+    /// Whether its processes may be bound to groups of processors.
+    has_groups: bool,
 }
 
 impl Held {
     pub(super) fn new(handle: Handle) -> Self {
         Self {
             handle,
-            launchers: Mutex::default(),
+            state: Mutex::default(),
         }
     }
 
     /// Sets its limits. The launchers that are in it now do not count.
     pub(super) fn set_limits(&self, limits: &Limits, features: &Features) -> io::Result<()> {
-        let launchers = self.lock();
-        limits::set(&self.handle, &beside(limits, *launchers), features)
+        let mut state = self.lock();
+        let had_groups = state.has_groups;
+        // Also where it fails half-way: they are lifted the next time.
+        state.has_groups |= limits::needs_groups(&limits.affinity);
+        let limits = beside(limits, state.launchers);
+        limits::set(&self.handle, &limits, features, had_groups)?;
+        state.has_groups = limits::needs_groups(&limits.affinity);
+        Ok(())
     }
 
-    fn lock(&self) -> MutexGuard<'_, u32> {
-        self.launchers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes how many processes may run in it, where that has a limit.
@@ -89,9 +102,9 @@ impl Room {
         let mut room = Self(Vec::new());
         for job in jobs {
             {
-                let mut launchers = job.lock();
+                let mut state = job.lock();
                 job.change_limit(|count| count.saturating_add(1))?;
-                *launchers += 1;
+                state.launchers += 1;
             }
             room.0.push(job);
         }
@@ -102,8 +115,8 @@ impl Room {
 impl Drop for Room {
     fn drop(&mut self) {
         for job in &self.0 {
-            let mut launchers = job.lock();
-            *launchers -= 1;
+            let mut state = job.lock();
+            state.launchers -= 1;
             // It fails only where the job is gone.
             drop(job.change_limit(|count| count.saturating_sub(1)));
         }
@@ -146,8 +159,8 @@ mod tests {
         let job = Arc::new(Held::new(crate::sys::windows::job::create(&name).unwrap()));
         let one = Room::make([Arc::clone(&job)].into_iter()).unwrap();
         let two = Room::make([Arc::clone(&job)].into_iter()).unwrap();
-        assert_eq!(*job.lock(), 2);
+        assert_eq!(job.lock().launchers, 2);
         drop((one, two));
-        assert_eq!(*job.lock(), 0);
+        assert_eq!(job.lock().launchers, 0);
     }
 }

@@ -60,7 +60,7 @@ impl WindowsHost {
         if let Some(found) = self.features.get() {
             return Ok(found);
         }
-        let found = features::find(self.storage.means())?;
+        let found = features::find(self.storage.means(), self.storage.view_refused())?;
         Ok(self.features.get_or_init(|| Arc::new(found)))
     }
 }

@@ -28,7 +28,7 @@ pub(super) const ARGUMENT: &str = "--launch-inside";
 pub(super) fn run() -> io::Result<()> {
     let mut input = io::stdin().lock();
     let order = Order::read(&mut input)?;
-    let born = carry_out(order);
+    let born = carry_out(&order);
     let answer = match &born {
         Ok((born, started)) => Answer::Born(Told {
             pid: born.pid,
@@ -54,7 +54,7 @@ fn tell(answer: &Answer) -> io::Result<()> {
 }
 
 /// Starts the program, and says when it was born.
-fn carry_out(order: Order) -> io::Result<(Born, u64)> {
+fn carry_out(order: &Order) -> io::Result<(Born, u64)> {
     let [stdin, stdout, stderr] = order.streams.map(|number| number.map(inherited));
     let file = |handle: Option<io::Result<Handle>>| -> io::Result<Option<File>> {
         handle.map(|it| it.map(Handle::into_file)).transpose()

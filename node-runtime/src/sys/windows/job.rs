@@ -1,6 +1,7 @@
 //! Jobs.
 #![expect(unsafe_code, reason = "jobs are made and ended by Win32 calls")]
 
+use std::any::Any;
 use std::io;
 use std::mem;
 use std::os::windows::io::{AsHandle, AsRawHandle};
@@ -24,13 +25,16 @@ use super::launcher::{self, Errand};
 use super::process::WindowsProcess;
 use super::pseudo_console::PseudoConsole;
 use super::security::{ADMINISTRATORS, Descriptor};
+use super::silo::{Bound, Trials};
 use super::spawn::{self, Birth, Born};
 use super::suspend::{self, Suspended};
 use super::text::wide;
 use super::token::WindowsIdentity;
 use super::{bind, environment, interrupt, job_info, process_list, usage};
 use crate::limits::Limits;
-use crate::sys::{Features, Identity, Job, Launch, Notice, Process, ProcessInfo, Streams, Usage};
+use crate::sys::{
+    Attachment, Features, Identity, Job, Launch, Notice, Process, ProcessInfo, Streams, Usage,
+};
 
 /// How long a wait for an empty job trusts that a message will come, before it asks again.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
@@ -52,6 +56,8 @@ pub(super) struct WindowsJob {
     /// The jobs around it, the outermost first. They are not kept alive by this one.
     outer: Vec<Weak<Held>>,
     starts: Starts,
+    /// What only those in it see.
+    bound: Bound,
     port: Arc<CompletionPort>,
     features: Arc<Features>,
     /// None for a job that was opened: only the process that made it hears of it.
@@ -84,6 +90,7 @@ impl WindowsJob {
             handle: Arc::new(Held::new(handle)),
             outer,
             starts,
+            bound: Bound::default(),
             port: Arc::clone(port),
             features: Arc::clone(features),
             reports,
@@ -103,11 +110,24 @@ impl WindowsJob {
             handle: Arc::new(Held::new(open(name)?)),
             outer: Vec::new(),
             starts,
+            bound: Bound::default(),
             port: Arc::clone(port),
             features: Arc::clone(features),
             reports: None,
             suspended: Mutex::default(),
         })
+    }
+
+    /// The backend's own type again. `InvalidInput` for a job of another backend.
+    pub(super) fn of(job: &dyn Job) -> io::Result<&Self> {
+        let job = job.as_any().downcast_ref();
+        job.ok_or_else(|| io::ErrorKind::InvalidInput.into())
+    }
+
+    /// Lets something appear to those in it alone, while it has no process.
+    pub(super) fn bind(&self, attachment: &Attachment<'_>, trials: &Trials) -> io::Result<()> {
+        trials.ask(!self.outer.is_empty())?;
+        self.bound.add(&self.handle, attachment)
     }
 
     /// The jobs around it. An error where one is gone: a program would be started without the limits of that job.
@@ -151,9 +171,19 @@ impl WindowsJob {
     }
 }
 
+impl Drop for WindowsJob {
+    fn drop(&mut self) {
+        self.bound.clear(&self.handle);
+    }
+}
+
 impl Job for WindowsJob {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
     }
 
     fn nest(&self, name: &str) -> io::Result<Arc<dyn Job>> {

@@ -37,8 +37,14 @@ const OURS: JOB_OBJECT_LIMIT = JOB_OBJECT_LIMIT_JOB_MEMORY
 /// Limits that stay with every process when they are only switched off: they are first set to what a process has without.
 const STICKY: JOB_OBJECT_LIMIT = JOB_OBJECT_LIMIT_AFFINITY | JOB_OBJECT_LIMIT_PRIORITY_CLASS;
 
-/// Sets the limits of a job. `Unsupported` names the first that the host lacks; nothing is changed then.
-pub(super) fn set(job: &Handle, limits: &Limits, features: &Features) -> io::Result<()> {
+/// Sets the limits of a job. `Unsupported` names the first that the host lacks; nothing is changed then. `had_groups` says
+/// whether its processes may be bound to groups of processors now.
+pub(super) fn set(
+    job: &Handle,
+    limits: &Limits,
+    features: &Features,
+    had_groups: bool,
+) -> io::Result<()> {
     let accepted = |kind: LimitKind| features.limits.contains(&kind);
     if let Some(lacking) = limits.kinds().into_iter().find(|kind| !accepted(*kind)) {
         return Err(io::Error::new(
@@ -48,8 +54,11 @@ pub(super) fn set(job: &Handle, limits: &Limits, features: &Features) -> io::Res
     }
     // The call that is most likely refused is the first one. It is repeated at the end: nobody says what the calls in between
     // do to it.
-    if needs_groups(&limits.affinity) {
-        job_info::set_groups(job, &groups(&limits.affinity)?)?;
+    let bound = next_groups(&limits.affinity, had_groups)
+        .map(|it| groups(&it))
+        .transpose()?;
+    if let Some(bound) = &bound {
+        job_info::set_groups(job, bound)?;
     }
     let extended = extended(job_info::query(job)?, limits)?;
     lift_sticky(job, &extended)?;
@@ -63,8 +72,10 @@ pub(super) fn set(job: &Handle, limits: &Limits, features: &Features) -> io::Res
     if accepted(LimitKind::NetworkRate) {
         job_info::set(job, &network(limits.network))?;
     }
-    if needs_groups(&limits.affinity) {
-        job_info::set_groups(job, &groups(&limits.affinity)?)?;
+    if let Some(bound) = &bound
+        && needs_groups(&limits.affinity)
+    {
+        job_info::set_groups(job, bound)?;
     }
     Ok(())
 }
@@ -79,8 +90,17 @@ fn set_cpu(job: &Handle, limit: Option<Cpu>) -> io::Result<()> {
     job_info::set(job, &next)
 }
 
+/// The groups of processors that a job is to be bound to; none where it was bound to none and is not to be. Where it is not to
+/// be any more, all that there are: nothing else takes away what was said of groups.
+fn next_groups(affinity: &[GroupAffinity], had_groups: bool) -> Option<Vec<GroupAffinity>> {
+    if needs_groups(affinity) {
+        return Some(affinity.to_vec());
+    }
+    had_groups.then(processors::groups)
+}
+
 /// Whether the affinity is more than the one mask that the extended information has.
-fn needs_groups(affinity: &[GroupAffinity]) -> bool {
+pub(super) fn needs_groups(affinity: &[GroupAffinity]) -> bool {
     match affinity {
         [] => false,
         [only] => only.group != 0,
@@ -280,6 +300,18 @@ mod tests {
             ..Limits::default()
         };
         assert_eq!(flags(&limits, 0), JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE);
+    }
+
+    #[test]
+    fn groups_that_are_not_asked_for_any_more_give_way_to_all_that_there_are() {
+        let of_group_1 = vec![GroupAffinity { group: 1, mask: 1 }];
+        let of_group_0 = vec![GroupAffinity { group: 0, mask: 1 }];
+        assert_eq!(next_groups(&of_group_1, false), Some(of_group_1.clone()));
+        assert_eq!(next_groups(&of_group_1, true), Some(of_group_1));
+        for affinity in [&[][..], &of_group_0] {
+            assert_eq!(next_groups(affinity, false), None);
+            assert_eq!(next_groups(affinity, true), Some(processors::groups()));
+        }
     }
 
     #[test]

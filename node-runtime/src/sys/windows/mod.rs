@@ -8,7 +8,7 @@
 //!    │       ├── launcher, order ── inside
 //!    │       └── interrupt ── helper              token ── logon ── account ── profile
 //!    ├── server, pipe ── overlapped, named_pipe
-//!    └── storage ── reparse, volume, folder, bind
+//!    └── storage ── reparse, volume, folder, silo ── bind
 //! ```
 
 mod abi;
@@ -51,6 +51,7 @@ mod reparse;
 mod security;
 mod server;
 mod services;
+mod silo;
 mod spawn;
 mod storage;
 mod suspend;

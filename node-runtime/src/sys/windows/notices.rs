@@ -36,8 +36,8 @@ struct State {
     unknown: BTreeMap<u32, Handle>,
     /// Processes that we started: they are none.
     programs: BTreeSet<u32>,
-    /// Hosts that run.
-    hosts: BTreeSet<u32>,
+    /// Hosts and launchers whose end was not told yet.
+    hosts: BTreeMap<u32, Option<Handle>>,
     /// How many hosts there were.
     hosts_ever: u32,
     /// Launchers of which the system has not told yet that they were started.
@@ -60,7 +60,7 @@ impl Notices {
             Notice::Ended { pid, .. } => {
                 state.settle(pid);
                 state.programs.remove(&pid);
-                if state.hosts.remove(&pid) {
+                if state.hosts.remove(&pid).is_some() {
                     return;
                 }
             }
@@ -109,7 +109,7 @@ impl Notices {
                 if !is_host {
                     return Some(notice);
                 }
-                state.note_host(pid);
+                state.note_host(pid, Some(process));
             }
             if deadline.is_over() {
                 return None;
@@ -131,7 +131,7 @@ impl Notices {
         let mut state = self.lock();
         state.unknown.remove(&pid);
         state.hosts.remove(&pid);
-        if !matches!(wait(process, Duration::ZERO), Ok(Some(_))) {
+        if !has_ended(process) {
             state.programs.insert(pid);
         }
     }
@@ -145,7 +145,7 @@ impl Notices {
     /// That this process is a launcher of ours. It is no program of the container, and nobody is told of it.
     pub(super) fn is_launcher(&self, pid: u32) {
         let mut state = self.lock();
-        state.note_host(pid);
+        state.note_host(pid, hold(pid));
         state.had_launcher = true;
         let started = Notice::Started { pid };
         let told = state.waiting.iter().rposition(|notice| *notice == started);
@@ -161,15 +161,32 @@ impl Notices {
     /// Whether a process that runs is the host of a console.
     pub(super) fn is_host(&self, pid: u32, process: &Handle) -> bool {
         let state = self.lock();
-        let (is_program, is_host) = (state.programs.contains(&pid), state.hosts.contains(&pid));
+        let (is_program, is_host) = (
+            state.programs.contains(&pid),
+            state.hosts.contains_key(&pid),
+        );
         drop(state);
         is_host || !is_program && is_console_host(process)
     }
 
     /// How many hosts there were that are known to be some and do not run any more.
     pub(super) fn hosts_ended(&self) -> u32 {
-        let state = self.lock();
-        let running = u32::try_from(state.hosts.len()).unwrap_or(u32::MAX);
+        let mut state = self.lock();
+        // The system may tell of an end a moment later.
+        let ended: Vec<u32> = state
+            .unknown
+            .iter()
+            .filter(|(_, process)| has_ended(process))
+            .map(|(pid, _)| *pid)
+            .collect();
+        for pid in ended {
+            state.settle(pid);
+        }
+        let running = state
+            .hosts
+            .values()
+            .filter(|process| !process.as_ref().is_some_and(has_ended));
+        let running = u32::try_from(running.count()).unwrap_or(u32::MAX);
         state.hosts_ever.saturating_sub(running)
     }
 
@@ -192,11 +209,13 @@ impl Drop for Launch<'_> {
 impl State {
     /// The oldest notice; none while it may be of a launcher.
     fn pop(&mut self) -> Option<Notice> {
-        let is_sure = match self.waiting.front()? {
-            Notice::Started { pid } => self.launches == 0 || self.programs.contains(pid),
-            _ => true,
-        };
-        is_sure.then(|| self.waiting.pop_front())?
+        if let Notice::Started { pid } = self.waiting.front()?
+            && self.launches > 0
+            && !self.programs.contains(pid)
+        {
+            return None;
+        }
+        self.waiting.pop_front()
     }
 
     /// Notes that a process was born.
@@ -211,29 +230,35 @@ impl State {
 
     /// Holds a process that was just born. One that is gone already is taken for a program.
     fn watch(&mut self, pid: u32) {
-        let rights = PROCESS_QUERY_LIMITED_INFORMATION | PROCESS_SYNCHRONIZE;
-        if let Ok(Some(process)) = open(pid, rights) {
+        if let Some(process) = hold(pid) {
             self.unknown.insert(pid, process);
         }
     }
 
     /// Finds out what a process is that has ended: nothing has to be waited for then.
     fn settle(&mut self, pid: u32) {
-        if self
-            .unknown
-            .remove(&pid)
-            .is_some_and(|process| is_console_host(&process))
-        {
-            self.note_host(pid);
+        let process = self.unknown.remove(&pid);
+        if process.as_ref().is_some_and(is_console_host) {
+            self.note_host(pid, process);
             let started = Notice::Started { pid };
             self.waiting.retain(|notice| *notice != started);
         }
     }
 
-    fn note_host(&mut self, pid: u32) {
-        self.hosts.insert(pid);
+    fn note_host(&mut self, pid: u32, process: Option<Handle>) {
+        self.hosts.insert(pid, process);
         self.hosts_ever += 1;
     }
+}
+
+/// A handle of a process that was just born; none where it is gone already.
+fn hold(pid: u32) -> Option<Handle> {
+    let rights = PROCESS_QUERY_LIMITED_INFORMATION | PROCESS_SYNCHRONIZE;
+    open(pid, rights).ok().flatten()
+}
+
+fn has_ended(process: &Handle) -> bool {
+    matches!(wait(process, Duration::ZERO), Ok(Some(_)))
 }
 
 /// Removes the oldest that is no limit; where all are limits, the oldest whose kind comes again.
@@ -296,7 +321,7 @@ mod tests {
             pid: 4,
             abnormal: false,
         };
-        notices.lock().note_host(4);
+        notices.lock().note_host(4, None);
         assert_eq!(notices.hosts_ended(), 0);
         notices.push(ended);
         assert_eq!(notices.hosts_ended(), 1);

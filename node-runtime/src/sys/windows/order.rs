@@ -103,18 +103,20 @@ enum Kind {
     Other,
 }
 
+const KINDS: [(Kind, io::ErrorKind); 4] = [
+    (Kind::NotFound, io::ErrorKind::NotFound),
+    (Kind::PermissionDenied, io::ErrorKind::PermissionDenied),
+    (Kind::InvalidInput, io::ErrorKind::InvalidInput),
+    (Kind::QuotaExceeded, io::ErrorKind::QuotaExceeded),
+];
+
 impl Failure {
     /// Of an error.
     pub(super) fn of(error: &io::Error) -> Self {
+        let kind = KINDS.iter().find(|(_, kind)| *kind == error.kind());
         Self {
             code: error.raw_os_error(),
-            kind: match error.kind() {
-                io::ErrorKind::NotFound => Kind::NotFound,
-                io::ErrorKind::PermissionDenied => Kind::PermissionDenied,
-                io::ErrorKind::InvalidInput => Kind::InvalidInput,
-                io::ErrorKind::QuotaExceeded => Kind::QuotaExceeded,
-                _ => Kind::Other,
-            },
+            kind: kind.map_or(Kind::Other, |(kind, _)| *kind),
             message: error.to_string(),
         }
     }
@@ -124,13 +126,8 @@ impl Failure {
         if let Some(code) = self.code {
             return io::Error::from_raw_os_error(code);
         }
-        let kind = match self.kind {
-            Kind::NotFound => io::ErrorKind::NotFound,
-            Kind::PermissionDenied => io::ErrorKind::PermissionDenied,
-            Kind::InvalidInput => io::ErrorKind::InvalidInput,
-            Kind::QuotaExceeded => io::ErrorKind::QuotaExceeded,
-            Kind::Other => io::ErrorKind::Other,
-        };
+        let kind = KINDS.iter().find(|(kind, _)| *kind == self.kind);
+        let kind = kind.map_or(io::ErrorKind::Other, |(_, kind)| *kind);
         io::Error::new(kind, self.message)
     }
 }

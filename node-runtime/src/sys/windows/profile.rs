@@ -7,7 +7,10 @@ use std::os::windows::io::AsRawHandle;
 use std::ptr;
 use std::sync::Arc;
 
-use windows_sys::Win32::Foundation::{HANDLE, LocalFree};
+use windows_sys::Win32::Foundation::{
+    ERROR_CALL_NOT_IMPLEMENTED, ERROR_FILE_NOT_FOUND, ERROR_NONE_MAPPED, ERROR_PATH_NOT_FOUND,
+    HANDLE, LocalFree,
+};
 use windows_sys::Win32::Security::Authorization::ConvertSidToStringSidW;
 use windows_sys::Win32::Security::LookupAccountNameW;
 use windows_sys::Win32::UI::Shell::{self as system, PROFILEINFOW};
@@ -16,6 +19,7 @@ use windows_sys::core::{BOOL, PCWSTR, PWSTR};
 use super::abi::size;
 use super::handle::{Handle, check};
 use super::library::Library;
+use super::process::is;
 use super::text::{units, wide};
 
 type Load = unsafe extern "system" fn(HANDLE, *mut PROFILEINFOW) -> BOOL;
@@ -69,16 +73,29 @@ impl Drop for Profile {
     }
 }
 
-/// Deletes the profile of an account, where it has one.
-pub(super) fn delete(account: &str) {
+/// Deletes the profile of an account. One that has none, as it never ran anything, is no error.
+pub(super) fn delete(account: &str) -> io::Result<()> {
     let deleted = identifier(account).and_then(|identifier| {
         // SAFETY: the compiler compared this type with that of `windows-sys` above, and the name is of the same function.
         let delete: Delete = unsafe { function(c"DeleteProfileW") }?;
         // SAFETY: the text ends with a zero; no path and no computer is named.
         check(unsafe { delete(identifier.as_ptr(), ptr::null(), ptr::null()) })
     });
-    // An account that never ran anything has none.
-    drop(deleted);
+    match deleted {
+        Err(error) if is_absent(&error) => Ok(()),
+        deleted => deleted,
+    }
+}
+
+/// Whether an error says that there is no profile, no such account, or nothing on this host that makes profiles.
+fn is_absent(error: &io::Error) -> bool {
+    let none = [
+        ERROR_FILE_NOT_FOUND,
+        ERROR_PATH_NOT_FOUND,
+        ERROR_NONE_MAPPED,
+        ERROR_CALL_NOT_IMPLEMENTED,
+    ];
+    error.kind() == io::ErrorKind::Unsupported || none.into_iter().any(|code| is(error, code))
 }
 
 /// The security identifier of an account as text, which ends with a zero.
@@ -120,4 +137,22 @@ unsafe fn function<F: Copy>(name: &CStr) -> io::Result<F> {
     let library = Library::system("userenv.dll")?;
     // SAFETY: the caller promises the same.
     unsafe { library.function(name) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_without_a_profile_is_told_from_a_profile_that_cannot_be_deleted() {
+        let of = |code: u32| is_absent(&io::Error::from_raw_os_error(code.cast_signed()));
+        assert!(of(ERROR_FILE_NOT_FOUND) && of(ERROR_NONE_MAPPED));
+        // As while somebody still has a file of it open, or the registry.
+        assert!(!of(5) && !of(32) && !of(145));
+    }
+
+    #[test]
+    fn an_account_that_does_not_exist_has_no_profile() {
+        delete("ht-no-such-account").unwrap();
+    }
 }

@@ -1,4 +1,4 @@
-//! Ways to make a folder appear at another place: symbolic links, junctions, mount points of volumes.
+//! Ways to make a folder appear at another place: the bind filter, symbolic links, junctions, mount points of volumes.
 
 use std::fs;
 use std::io;
@@ -7,7 +7,9 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::{env, process};
 
+use super::job::WindowsJob;
 use super::library::unsupported;
+use super::silo::Trials;
 use super::{folder, reparse, volume};
 use crate::sys::{Attachment, Entry, Means, Storage};
 
@@ -15,14 +17,35 @@ use crate::sys::{Attachment, Entry, Means, Storage};
 #[derive(Debug, Default)]
 pub(super) struct WindowsStorage {
     means: OnceLock<Vec<Means>>,
+    trials: Trials,
+}
+
+impl WindowsStorage {
+    /// Why no job of this host has a view of its own; none where each can have one.
+    pub(super) fn view_refused(&self) -> Option<String> {
+        self.trials.ask(false).err().map(|why| why.to_string())
+    }
+
+    /// Binds for the job that is named.
+    fn bind(&self, attachment: &Attachment<'_>) -> io::Result<()> {
+        let job = attachment.job.ok_or(io::ErrorKind::InvalidInput)?;
+        WindowsJob::of(job)?.bind(attachment, &self.trials)
+    }
 }
 
 impl Storage for WindowsStorage {
     fn means(&self) -> Vec<Means> {
-        self.means.get_or_init(find_means).clone()
+        let found = || {
+            let bind = self.trials.ask(false).ok().map(|()| Means::BindFilter);
+            bind.into_iter().chain(find_means()).collect()
+        };
+        self.means.get_or_init(found).clone()
     }
 
     fn attach(&self, means: Means, attachment: &Attachment<'_>) -> io::Result<()> {
+        if means == Means::BindFilter {
+            return self.bind(attachment);
+        }
         if attachment.read_only {
             return Err(unsupported(
                 "way to place this read-only without a bind filter",
@@ -41,11 +64,15 @@ impl Storage for WindowsStorage {
             (Means::Junction | Means::VolumeMountPoint, false) => Err(unsupported(
                 "way to place a file by a junction or a mount point",
             )),
-            (Means::BindFilter | Means::BindMount, _) => Err(unsupported("bind")),
+            (Means::BindFilter | Means::BindMount, _) => Err(unsupported("bind mount")),
         }
     }
 
     fn detach(&self, means: Means, target: &Path) -> io::Result<()> {
+        // It goes with its job. What stands there is the host's, and was hidden from that job alone.
+        if means == Means::BindFilter {
+            return Ok(());
+        }
         match self.entry(target)? {
             None => return Ok(()),
             Some(Entry::Link) => {}
@@ -61,7 +88,7 @@ impl Storage for WindowsStorage {
                 volume::unmount(target).and_then(|()| fs::remove_dir(target))
             }
             Means::Symlink | Means::Junction => remove_link(target),
-            Means::BindFilter | Means::BindMount => Err(unsupported("bind")),
+            Means::BindFilter | Means::BindMount => Err(unsupported("bind mount")),
         }
     }
 

@@ -101,7 +101,7 @@ pub(super) fn start(errand: Errand<'_>, is_born: &dyn Fn(&Born)) -> io::Result<B
 }
 
 /// The program that starts others.
-fn helper() -> io::Result<PathBuf> {
+pub(super) fn helper() -> io::Result<PathBuf> {
     companion::find(
         HELPERS,
         "no program is here that can start others inside of a container; put hosttask-node.exe beside this one",
@@ -146,9 +146,11 @@ impl Launcher {
                 0
             },
         });
-        let born = born.map_err(|error| match error.kind() {
-            io::ErrorKind::QuotaExceeded => error,
-            _ => failed("could not be started", &error),
+        let born = born.map_err(|error| {
+            if error.kind() == io::ErrorKind::QuotaExceeded {
+                return error;
+            }
+            failed("could not be started", &error)
         })?;
         let deadline = Deadline::after(PATIENCE);
         let launcher = Self {

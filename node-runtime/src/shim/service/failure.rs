@@ -16,13 +16,13 @@ pub(super) enum Failure {
     #[error("{service}/{method} is no method of the task service")]
     NoMethod { service: String, method: String },
     /// The request cannot be read.
-    #[error("the request of {method} cannot be decoded: {source}")]
+    #[error("the request of {method} cannot be decoded")]
     Decode {
         method: String,
         source: protobuf::Error,
     },
     /// The answer, or an event, cannot be written.
-    #[error("{what} cannot be encoded: {source}")]
+    #[error("{what} cannot be encoded")]
     Encode {
         what: String,
         source: protobuf::Error,
@@ -72,7 +72,7 @@ pub(super) enum Failure {
         source: serde_json::Error,
     },
     /// What a config asks for cannot be done.
-    #[error("{0}")]
+    #[error(transparent)]
     Plan(#[from] Problems),
     /// A field of a config cannot be served.
     #[error("{field}: {rule}")]

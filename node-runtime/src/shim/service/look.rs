@@ -31,14 +31,26 @@ impl Shim {
         }
     }
 
-    /// The processes of a task.
+    /// The processes of a task; where none runs, its first one, or the shim for one that was not started.
     pub(super) fn pids(&self, request: &PidsRequest) -> Result<PidsResponse, Failure> {
         let processes = match self.tasks.find(&request.id)? {
             Task::Pod(pod) => vec![ProcessInfo {
                 pid: pod.pid(),
                 ..ProcessInfo::default()
             }],
-            Task::Container(held) => details::of(&held.container, self.rules())?,
+            Task::Container(held) => {
+                let mut running = details::of(&held.container, self.rules())?;
+                if running.is_empty() {
+                    // A containerd that was restarted ends a shim that names no process, and loses how its task ended.
+                    running.push(ProcessInfo {
+                        pid: Some(pid(&held, None)?)
+                            .filter(|it| *it > 0)
+                            .unwrap_or_else(|| self.pid()),
+                        ..ProcessInfo::default()
+                    });
+                }
+                running
+            }
         };
         Ok(PidsResponse {
             processes,

@@ -335,6 +335,28 @@ fn a_reader_never_sees_half_a_record() {
 }
 
 #[test]
+fn of_many_that_open_a_new_namespace_at_once_all_succeed() {
+    for _ in 0..20 {
+        let folder = tempfile::tempdir().unwrap();
+        let barrier = Barrier::new(8);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    barrier.wait();
+                    Store::open_namespace(folder.path(), &id("pods"), &Links::default()).unwrap();
+                });
+            }
+        });
+        let left: Vec<_> = fs::read_dir(folder.path().join("pods"))
+            .unwrap()
+            .map(|it| it.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name.starts_with("namespace."))
+            .collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+}
+
+#[test]
 fn a_root_that_is_a_link_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let real = folder.path().join("real");

@@ -16,13 +16,14 @@ use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::id::Id;
 use crate::record::format::{self, Damage};
-use crate::record::replace::{RealDisk, replace};
+use crate::record::replace::{Disk as _, RealDisk, replace};
 use crate::record::{Error, Record};
 use crate::sys::{Entry, Storage};
 
@@ -128,9 +129,7 @@ impl Store {
         let root = root.join(namespace.as_str());
         let store = Self::open(&root, storage)?;
         if store.namespace.is_none() {
-            let path = root.join(NAMESPACE);
-            let name = namespace.as_str().as_bytes();
-            replace(&RealDisk, &root, NAMESPACE, name).map_err(failed("write", &path))?;
+            mark(&root, namespace).map_err(failed("write", &root.join(NAMESPACE)))?;
         }
         Ok(Self {
             namespace: Some(namespace.clone()),
@@ -379,6 +378,22 @@ fn read_namespace(root: &Path) -> Result<Option<Id>, Error> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(failed("read", &path)(error)),
     }
+}
+
+/// Writes down whose records these are. The shims of a new namespace's first pods all do so at once, each by way of a file of
+/// its own: they write the same, and the last one stays.
+fn mark(root: &Path, namespace: &Id) -> io::Result<()> {
+    static MARKS: AtomicU64 = AtomicU64::new(0);
+    let number = MARKS.fetch_add(1, Ordering::Relaxed);
+    let own = root.join(format!("{NAMESPACE}.{}.{number}", std::process::id()));
+    let written = RealDisk.store(&own, namespace.as_str().as_bytes());
+    let renamed = written.and_then(|()| RealDisk.rename(&own, &root.join(NAMESPACE)));
+    if renamed.is_err() {
+        // The reason why it could not be written is the one to tell.
+        drop(RealDisk.remove(&own));
+    }
+    renamed?;
+    RealDisk.flush_names(root)
 }
 
 fn write(path: &Path, lock: &Lock, record: &Record) -> Result<(), Error> {

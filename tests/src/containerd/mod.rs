@@ -80,7 +80,7 @@ impl Containerd {
         command
             .arg("--config")
             .arg(self.config())
-            .env("HOSTTASK_NODE_ROOT", self.records());
+            .env("HOSTTASK_STATE_ROOT", self.records());
         let process = Supervised::start("containerd", &command, self.folder.path())?;
         let deadline = Instant::now() + BOOT;
         while let Err(source) = UnixStream::connect(self.address()) {
@@ -223,9 +223,10 @@ impl Drop for Containerd {
     }
 }
 
-/// The last lines, for a person who reads a failed test.
+/// The last lines without those of every start, for a person who reads a failed test.
 fn tail(text: &str) -> String {
-    let lines: Vec<&str> = text.lines().collect();
+    let lines = text.lines().filter(|line| !line.contains("loading plugin"));
+    let lines: Vec<&str> = lines.collect();
     let skipped = lines.len().saturating_sub(60);
     lines
         .into_iter()

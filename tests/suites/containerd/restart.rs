@@ -1,0 +1,204 @@
+//! containerd is stopped or killed and comes back, in every state of a task: nothing is lost, and nothing starts again.
+
+use std::fs;
+
+use hosttask_tests::containerd::Ask;
+use serde_json::json;
+
+use super::bench::{Bench, CREATED, PATIENCE, PAUSED, RUNNING, STOPPED, code_of, eventually};
+use super::ctr::exec;
+
+/// How containerd ends.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    Asked,
+    Killed,
+}
+
+const ENDS: [End; 2] = [End::Asked, End::Killed];
+
+fn restart(bench: &mut Bench, end: End) {
+    down(bench, end);
+    bench.containerd.boot().unwrap();
+    bench.reconnect();
+}
+
+fn down(bench: &Bench, end: End) {
+    match end {
+        End::Asked => bench.containerd.stop().unwrap(),
+        End::Killed => bench.containerd.kill().unwrap(),
+    }
+}
+
+/// The number of its first process.
+fn pid(bench: &Bench) -> Option<u64> {
+    bench.client.call("state", "web", "").unwrap()["pid"].as_u64()
+}
+
+#[test]
+fn a_created_task_is_found_again_and_can_be_started() {
+    for end in ENDS {
+        let mut bench = Bench::new();
+        bench.create("web", &["exit", "3"]);
+        restart(&mut bench, end);
+        assert_eq!(bench.status("web", ""), Ok(CREATED), "{end:?}");
+        bench.client.call("start", "web", "").unwrap();
+        assert_eq!(bench.code("web", ""), 3, "{end:?}");
+        bench.remove("web");
+        bench.is_empty();
+    }
+}
+
+#[test]
+fn a_running_task_and_its_exec_run_on_in_the_same_processes() {
+    for end in ENDS {
+        let mut bench = Bench::new();
+        let go = bench.file("go");
+        bench.started("web", &["await", &go, "exit", "7"]);
+        bench
+            .client
+            .ask(&exec(&bench, "web", "one", &["await", &go, "exit", "9"]))
+            .unwrap();
+        bench.client.call("start", "web", "one").unwrap();
+        let before = (pid(&bench), bench.processes("web").len());
+        restart(&mut bench, end);
+        assert_eq!(bench.status("web", ""), Ok(RUNNING), "{end:?}");
+        assert_eq!(bench.status("web", "one"), Ok(RUNNING), "{end:?}");
+        assert_eq!((pid(&bench), bench.processes("web").len()), before);
+        fs::write(&go, "").unwrap();
+        assert_eq!(bench.code("web", "one"), 9, "{end:?}");
+        assert_eq!(bench.code("web", ""), 7, "{end:?}");
+        bench.client.call("delete", "web", "one").unwrap();
+        bench.remove("web");
+        bench.is_empty();
+    }
+}
+
+#[test]
+fn a_paused_task_stands_still_until_it_is_resumed() {
+    for end in ENDS {
+        let mut bench = Bench::new();
+        let go = bench.file("go");
+        bench.started("web", &["await", &go, "exit", "4"]);
+        bench.client.call("pause", "web", "").unwrap();
+        restart(&mut bench, end);
+        assert_eq!(bench.status("web", ""), Ok(PAUSED), "{end:?}");
+        fs::write(&go, "").unwrap();
+        bench.client.call("resume", "web", "").unwrap();
+        assert_eq!(bench.code("web", ""), 4, "{end:?}");
+        bench.remove("web");
+    }
+}
+
+#[test]
+fn a_task_that_had_ended_keeps_its_exit_code() {
+    for end in ENDS {
+        let mut bench = Bench::new();
+        bench.started("web", &["exit", "201"]);
+        assert_eq!(bench.code("web", ""), 201);
+        restart(&mut bench, end);
+        assert_eq!(bench.status("web", ""), Ok(STOPPED), "{end:?}");
+        assert_eq!(bench.code("web", ""), 201, "{end:?}");
+        let deleted = bench.client.call("delete", "web", "").unwrap();
+        assert_eq!(code_of(&deleted), 201, "{end:?}");
+        bench.client.call("remove", "web", "").unwrap();
+        bench.is_empty();
+    }
+}
+
+#[test]
+fn a_task_that_ends_while_containerd_is_down_keeps_its_exit_code() {
+    for end in ENDS {
+        let mut bench = Bench::new();
+        let go = bench.file("go");
+        bench.started("web", &["await", &go, "exit", "66"]);
+        down(&bench, end);
+        fs::write(&go, "").unwrap();
+        eventually("it has ended", PATIENCE, || {
+            let left = bench.processes("web");
+            if left.is_empty() { Ok(()) } else { Err(left) }
+        });
+        bench.containerd.boot().unwrap();
+        bench.reconnect();
+        assert_eq!(bench.code("web", ""), 66, "{end:?}");
+        bench.remove("web");
+        bench.is_empty();
+    }
+}
+
+#[test]
+fn no_line_of_a_log_is_lost_or_told_twice() {
+    for end in ENDS {
+        let mut bench = Bench::new();
+        let log = bench.file("web.log");
+        // Printed before, while and after containerd is down.
+        let [first, second] = [bench.file("first"), bench.file("second")];
+        let steps = [
+            "print", "one", "await", &first, "print", "two", "await", &second, "print", "three",
+        ];
+        let spec = bench.spec("web", &steps);
+        bench
+            .client
+            .ask(&Ask {
+                call: "container",
+                id: "web".to_owned(),
+                runtime: bench.containerd.shim().to_string_lossy().into_owned(),
+                spec: spec.json(),
+                ..Ask::default()
+            })
+            .unwrap();
+        bench
+            .client
+            .ask(&Ask {
+                call: "create",
+                id: "web".to_owned(),
+                stdout: format!("file://{log}"),
+                ..Ask::default()
+            })
+            .unwrap();
+        bench.client.call("start", "web", "").unwrap();
+        let holds = |text: &str| {
+            eventually("the log", PATIENCE, || {
+                let seen = fs::read_to_string(&log).unwrap_or_default();
+                if seen == text { Ok(()) } else { Err(seen) }
+            });
+        };
+        holds("one\n");
+        down(&bench, end);
+        fs::write(&first, "").unwrap();
+        holds("one\ntwo\n");
+        bench.containerd.boot().unwrap();
+        bench.reconnect();
+        fs::write(&second, "").unwrap();
+        assert_eq!(bench.code("web", ""), 0);
+        holds("one\ntwo\nthree\n");
+        bench.remove("web");
+    }
+}
+
+#[test]
+fn after_ten_restarts_every_call_still_works() {
+    let mut bench = Bench::new();
+    bench.started("web", &["hang"]);
+    for round in 0..10 {
+        let end = if round % 2 == 0 {
+            End::Asked
+        } else {
+            End::Killed
+        };
+        restart(&mut bench, end);
+        let name = format!("exec-{round}");
+        bench
+            .client
+            .ask(&exec(&bench, "web", &name, &["exit", "5"]))
+            .unwrap();
+        bench.client.call("start", "web", &name).unwrap();
+        assert_eq!(bench.code("web", &name), 5, "{end:?}");
+        bench.client.call("delete", "web", &name).unwrap();
+        let pids = bench.client.call("pids", "web", "").unwrap();
+        assert_eq!(pids.as_array().map(Vec::len), Some(1), "{pids}");
+    }
+    assert_eq!(bench.client.call("metrics", "web", "").unwrap(), json!(1));
+    bench.remove("web");
+    bench.is_empty();
+}

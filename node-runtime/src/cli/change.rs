@@ -47,7 +47,9 @@ pub(super) fn stop(context: &Context, command: &Stop) -> Result<u32, CommandErro
     let stopped = keeper.and_then(|mut keeper| Ok(keeper.ask::<Exit>(&request, takes)?));
     match stopped {
         Err(error) if error.is_gone() => has_stopped(context, &command.id)?,
-        stopped => drop(stopped?),
+        stopped => {
+            let _: Exit = stopped?;
+        }
     }
     Ok(0)
 }

@@ -175,6 +175,28 @@ fn the_state_of_an_added_process_has_the_words_of_that_of_a_container() {
     assert!(stopped["pid"].is_null() && stopped["phase"].is_null());
 }
 
+/// Whether no field of a document is written in another way than `camelCase`.
+fn is_camel_case(document: &Value) -> bool {
+    match document {
+        Value::Object(fields) => fields
+            .iter()
+            // The names of annotations are not ours to write.
+            .all(|(name, value)| {
+                name == "annotations" || !name.contains(['_', '-']) && is_camel_case(value)
+            }),
+        Value::Array(items) => items.iter().all(is_camel_case),
+        _ => true,
+    }
+}
+
+#[test]
+fn every_field_of_the_features_is_written_as_oci_runtimes_write_theirs() {
+    let bench = Bench::new();
+    let features: Value = serde_json::from_str(&bench.done(&["features"])).unwrap();
+    assert!(features.pointer("/hosttask/places/containerRoot").is_some());
+    assert!(is_camel_case(&features), "{features}");
+}
+
 #[test]
 fn what_is_printed_for_programs_is_json_and_for_people_a_table() {
     let bench = Bench::new();

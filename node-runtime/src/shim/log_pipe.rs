@@ -1,7 +1,8 @@
 //! The log of a shim, where containerd reads it: a pipe that the shim serves on Windows, a file of the bundle on Linux.
 //!
 //! Whoever says something never waits. One thread hands the lines over; while nobody reads they wait, at most [`MOST_LINES`]
-//! of them. Then the oldest are dropped, and the next reader is told how many.
+//! of them. Then the oldest are dropped, and the next reader is told how many. Another thread takes readers as they come, also
+//! while there is nothing to read: one that left would keep the next one out.
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
@@ -12,7 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::log::{self, Format, Level};
-use crate::sys::{Connection, Host, Listener};
+use crate::sys::{Cancel, Connection, Host, Listener};
 
 /// The most lines that wait for a reader.
 pub const MOST_LINES: usize = 1024;
@@ -23,8 +24,11 @@ const LONGEST: usize = 16 * 1024;
 /// How long a reader may take for one line before it is given up for the next reader.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How often is looked for a reader.
-const LOOK: Duration = Duration::from_millis(200);
+/// How long a wait for a reader takes.
+const LONG: Duration = Duration::from_mins(10);
+
+/// How long it rests where nobody took a line, or a reader could not be taken.
+const REST: Duration = Duration::from_millis(200);
 
 /// Where lines go.
 #[derive(Debug)]
@@ -41,6 +45,8 @@ pub struct Lines {
     shared: Arc<Shared>,
     host: Arc<dyn Host>,
     name: Arc<str>,
+    /// Ends the taking of readers.
+    stop: Option<Arc<Cancel>>,
 }
 
 impl std::fmt::Debug for Lines {
@@ -58,6 +64,8 @@ struct Shared {
 #[derive(Default)]
 struct Waiting {
     lines: VecDeque<String>,
+    /// A reader that came since the last line.
+    reader: Option<Box<dyn Connection>>,
     /// How many were dropped since the last reader was told.
     dropped: usize,
     /// Whether one is on its way.
@@ -102,16 +110,24 @@ impl Lines {
     /// Where there is no thread for it.
     pub fn start(host: Arc<dyn Host>, name: &str, target: Target) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
+        let (mut sink, stop) = match target {
+            Target::Pipe(listener) => {
+                let stop = Arc::new(listener.canceller());
+                let taking = Arc::clone(&shared);
+                thread::Builder::new()
+                    .name("log readers".to_owned())
+                    .spawn(move || take_readers(&taking, listener))?;
+                (Sink::Pipe(None), Some(stop))
+            }
+            Target::File(path) => (Sink::File(path, None), None),
+        };
         let lines = Self {
             shared: Arc::clone(&shared),
             host: Arc::clone(&host),
             name: Arc::from(name),
+            stop,
         };
         let told = Arc::clone(&lines.name);
-        let mut sink = match target {
-            Target::Pipe(listener) => Sink::Pipe(listener, None),
-            Target::File(path) => Sink::File(path, None),
-        };
         let thread = thread::Builder::new().name("log".to_owned());
         thread.spawn(move || hand_over(&shared, host.as_ref(), &told, &mut sink))?;
         Ok(lines)
@@ -137,7 +153,35 @@ impl Lines {
         waiting.is_over = true;
         drop(waiting);
         self.shared.changed.notify_all();
+        if let Some(stop) = &self.stop {
+            stop();
+        }
     }
+}
+
+/// The thread that takes readers. Whoever came last is the one that reads: those before it were left by a containerd that
+/// ended.
+fn take_readers(shared: &Shared, mut listener: Box<dyn Listener>) {
+    while !shared.lock().is_over {
+        match listener.accept(LONG) {
+            Ok(Some(mut reader)) => {
+                if reader.set_timeout(Some(PATIENCE)).is_ok() {
+                    shared.lock().reader = Some(reader);
+                    shared.changed.notify_all();
+                }
+            }
+            Ok(None) => {}
+            Err(_) => rest(shared),
+        }
+    }
+}
+
+/// Waits a little, or until it is over.
+fn rest(shared: &Shared) {
+    let over = shared
+        .changed
+        .wait_timeout_while(shared.lock(), REST, |it| !it.is_over);
+    drop(over.unwrap_or_else(PoisonError::into_inner));
 }
 
 fn line(host: &dyn Host, level: Level, name: &str, message: &str) -> String {
@@ -163,6 +207,7 @@ fn hand_over(shared: &Shared, host: &dyn Host, name: &str, sink: &mut Sink) {
         };
         let dropped = std::mem::take(&mut waiting.dropped);
         waiting.is_busy = true;
+        let new = waiting.reader.take();
         drop(waiting);
         let told = if dropped > 0 {
             let message = format!("{dropped} lines were dropped: nobody read them");
@@ -170,15 +215,14 @@ fn hand_over(shared: &Shared, host: &dyn Host, name: &str, sink: &mut Sink) {
         } else {
             String::new()
         };
-        let is_taken = sink.take((told + &first).as_bytes());
+        let is_taken = sink.take(new, (told + &first).as_bytes());
         let mut waiting = shared.lock();
         waiting.is_busy = false;
         if !is_taken {
             waiting.put_back(first, dropped);
-            // A reader of a pipe was waited for; one that makes a file says nothing.
             let rest = shared
                 .changed
-                .wait_timeout_while(waiting, LOOK, |it| !it.is_over);
+                .wait_timeout_while(waiting, REST, |it| !it.is_over && it.reader.is_none());
             drop(rest.unwrap_or_else(PoisonError::into_inner));
         }
         shared.changed.notify_all();
@@ -187,25 +231,17 @@ fn hand_over(shared: &Shared, host: &dyn Host, name: &str, sink: &mut Sink) {
 
 /// Where lines go, and who takes them at present.
 enum Sink {
-    Pipe(Box<dyn Listener>, Option<Box<dyn Connection>>),
+    Pipe(Option<Box<dyn Connection>>),
     File(PathBuf, Option<File>),
 }
 
 impl Sink {
-    /// Hands bytes over; false where nobody took them all.
-    fn take(&mut self, bytes: &[u8]) -> bool {
+    /// Hands bytes over, to a new reader where one came; false where nobody took them all.
+    fn take(&mut self, new: Option<Box<dyn Connection>>, bytes: &[u8]) -> bool {
         match self {
-            Self::Pipe(listener, reader) => {
-                // Whoever came last is the one that reads: those before it were left by a containerd that ended.
-                let patience = if reader.is_some() {
-                    Duration::ZERO
-                } else {
-                    LOOK
-                };
-                if let Ok(Some(mut new)) = listener.accept(patience)
-                    && new.set_timeout(Some(PATIENCE)).is_ok()
-                {
-                    *reader = Some(new);
+            Self::Pipe(reader) => {
+                if new.is_some() {
+                    *reader = new;
                 }
                 let taken = reader
                     .as_mut()
@@ -247,8 +283,6 @@ mod tests {
     use super::*;
     use crate::sys::fake::FakeHost;
 
-    const LONG: Duration = Duration::from_mins(1);
-
     fn bench() -> (Arc<dyn Host>, Lines) {
         let host: Arc<dyn Host> = Arc::new(FakeHost::new());
         let listener = host.listen("log").unwrap();
@@ -285,14 +319,31 @@ mod tests {
     }
 
     #[test]
+    fn readers_come_and_go_while_nothing_is_said() {
+        let (host, lines) = bench();
+        for _ in 0..3 {
+            drop(reader(host.as_ref()));
+        }
+        let mut last = reader(host.as_ref());
+        lines.say(Level::Info, "one");
+        assert_eq!(next(&mut last), "one");
+    }
+
+    #[test]
     fn a_new_reader_takes_the_place_of_one_that_never_left() {
         let (host, lines) = bench();
         let mut first = reader(host.as_ref());
         lines.say(Level::Info, "one");
         assert_eq!(next(&mut first), "one");
         let mut second = reader(host.as_ref());
-        lines.say(Level::Info, "two");
-        assert_eq!(next(&mut second), "two");
+        let moment = Some(Duration::from_millis(20));
+        second.get_mut().set_timeout(moment).unwrap();
+        // Lines go to the first until the second was taken.
+        let mut line = String::new();
+        while second.read_line(&mut line).is_err() {
+            lines.say(Level::Info, "two");
+        }
+        assert!(line.contains("two"), "{line}");
     }
 
     #[test]

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::sys::Connection;
 use crate::sys::log_driver::{self, LogProgram};
-use crate::sys::{Connection, Host};
 
 /// How long one may take to be ready, and to end. So long containerd's other shims wait.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -58,7 +58,7 @@ pub(super) struct Outputs {
 
 impl Driver {
     /// Starts it, and waits until it is ready.
-    pub(super) fn start(&self, host: &dyn Host) -> io::Result<Outputs> {
+    pub(super) fn start(&self) -> io::Result<Outputs> {
         let variables = [
             ("CONTAINER_ID", self.id.as_str()),
             ("CONTAINER_NAMESPACE", self.namespace.as_str()),
@@ -68,7 +68,7 @@ impl Driver {
             arguments: &self.arguments,
             variables: &variables,
         };
-        let driver = log_driver::start(host, &program, PATIENCE)?;
+        let driver = log_driver::start(&program, PATIENCE)?;
         Ok(Outputs {
             stdout: driver.stdout,
             stderr: driver.stderr,

@@ -141,7 +141,7 @@ impl Prepared {
             _ => return Ok(()),
         };
         let target = driver.program.display().to_string();
-        let started = driver.start(self.host.as_ref());
+        let started = driver.start();
         let outputs = started.map_err(failed(stream, &target))?;
         let reads = |sink: &Sink| matches!(sink, Sink::Driver(_));
         if reads(&self.stdio.stdout) {

@@ -4,6 +4,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::{MAIN_SEPARATOR, PathBuf};
 use std::process::Command;
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use hosttask_node_runtime::container::{Container, Driver, Kind, Signal, Sink, Source, Stdio};
@@ -139,8 +141,10 @@ fn a_fifo_is_the_same_for_a_containerd_that_was_started_again() {
     drop(reader);
     fs::write(&go, "").unwrap();
     assert_eq!(end(&container).code, 6);
-    // Opened only now: the FIFO was held, or this would wait for ever and find nothing.
-    assert_eq!(read_all(&mut File::open(&path).unwrap()), "two\n");
+    // Opened only now: the FIFO was held, or this would find nothing and wait for ever.
+    let (sender, read) = mpsc::channel();
+    thread::spawn(move || sender.send(read_all(&mut File::open(&path).unwrap())));
+    assert_eq!(read.recv_timeout(SOON).unwrap(), "two\n");
     let output = container.status(None).unwrap().output;
     assert_eq!((output.lost_bytes, output.was_cut), (0, false));
     container.delete(None).unwrap();

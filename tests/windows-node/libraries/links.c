@@ -30,6 +30,8 @@ static char *(CDECL *wine_unix_name)(LPCWSTR);
 static HANDLE(WINAPI *wine_create_file)(LPCWSTR, DWORD, DWORD, LPSECURITY_ATTRIBUTES, DWORD, DWORD, HANDLE);
 static BOOL(WINAPI *wine_control)(HANDLE, DWORD, LPVOID, DWORD, LPVOID, DWORD, LPDWORD, LPOVERLAPPED);
 static BOOL(WINAPI *wine_close)(HANDLE);
+static BOOL(WINAPI *wine_information)(HANDLE, BY_HANDLE_FILE_INFORMATION *);
+static BOOL(WINAPI *wine_information_of_class)(HANDLE, FILE_INFO_BY_HANDLE_CLASS, LPVOID, DWORD);
 
 char *unix_path(LPCWSTR path)
 {
@@ -191,14 +193,43 @@ static BOOL WINAPI control(HANDLE file, DWORD code, LPVOID in, DWORD in_size, LP
     return TRUE;
 }
 
-void stand_in_for_links(void)
+/* Rust asks for the attributes of what it opened, where Go asks for its reparse point. */
+static BOOL WINAPI information(HANDLE file, BY_HANDLE_FILE_INFORMATION *found)
+{
+    char target[TARGET];
+
+    if (!wine_information(file, found))
+        return FALSE;
+    if (target_of(file, target))
+        found->dwFileAttributes |= FILE_ATTRIBUTE_REPARSE_POINT;
+    return TRUE;
+}
+
+static BOOL WINAPI information_of_class(HANDLE file, FILE_INFO_BY_HANDLE_CLASS class, LPVOID found, DWORD size)
+{
+    FILE_ATTRIBUTE_TAG_INFO *tag = found;
+    BY_HANDLE_FILE_INFORMATION attributes;
+    char target[TARGET];
+
+    if (class != FileAttributeTagInfo || size < sizeof *tag || !target_of(file, target))
+        return wine_information_of_class(file, class, found, size);
+    if (!wine_information(file, &attributes))
+        return FALSE;
+    tag->FileAttributes = attributes.dwFileAttributes | FILE_ATTRIBUTE_REPARSE_POINT;
+    tag->ReparseTag = IO_REPARSE_TAG_SYMLINK;
+    return TRUE;
+}
+
+void stand_in_for_links(replace_function replace)
 {
     HMODULE kernel = GetModuleHandleA("kernel32.dll");
 
     InitializeCriticalSection(&lock);
     wine_unix_name = (void *)GetProcAddress(kernel, "wine_get_unix_file_name");
-    replace_export(kernel, "CreateSymbolicLinkW", create_link);
-    wine_create_file = replace_export(kernel, "CreateFileW", create_file);
-    wine_control = replace_export(kernel, "DeviceIoControl", control);
-    wine_close = replace_export(kernel, "CloseHandle", close_handle);
+    replace(kernel, "CreateSymbolicLinkW", create_link);
+    wine_create_file = replace(kernel, "CreateFileW", create_file);
+    wine_control = replace(kernel, "DeviceIoControl", control);
+    wine_close = replace(kernel, "CloseHandle", close_handle);
+    wine_information = replace(kernel, "GetFileInformationByHandle", information);
+    wine_information_of_class = replace(kernel, "GetFileInformationByHandleEx", information_of_class);
 }

@@ -3,19 +3,28 @@
 
 #include <string.h>
 
-/* The programs that are not ours. The shim and everything that runs in a container see Wine as it is. */
+/* The programs that are not ours, which get everything. */
 static const char *const PROGRAMS[] = { "containerd.exe", "ctr.exe", "kubelet.exe" };
 
-static BOOL is_for_this_program(void)
+/* Our own gets symbolic links and nothing else: without any link no volume is live, and Wine makes none. What runs in a
+ * container sees Wine as it is, which follows links. */
+static const char *const SHIM = "containerd-shim-hosttask-v1.exe";
+
+/* The name of the file of this program, in `path`; NULL where it is too long. */
+static const char *this_program(char path[MAX_PATH])
 {
-    char path[MAX_PATH];
     const char *name;
+
+    if (!GetModuleFileNameA(NULL, path, MAX_PATH))
+        return NULL;
+    name = strrchr(path, '\\');
+    return name ? name + 1 : path;
+}
+
+static BOOL is_foreign(const char *name)
+{
     size_t i;
 
-    if (!GetModuleFileNameA(NULL, path, sizeof path))
-        return FALSE;
-    name = strrchr(path, '\\');
-    name = name ? name + 1 : path;
     for (i = 0; i < sizeof PROGRAMS / sizeof *PROGRAMS; i++)
         if (!_stricmp(name, PROGRAMS[i]))
             return TRUE;
@@ -77,6 +86,26 @@ void *replace_export(HMODULE library, const char *name, void *instead)
     return before;
 }
 
+void *replace_import(HMODULE library, const char *name, void *instead)
+{
+    BYTE *program = (BYTE *)GetModuleHandleA(NULL);
+    IMAGE_NT_HEADERS *headers = (IMAGE_NT_HEADERS *)(program + ((IMAGE_DOS_HEADER *)program)->e_lfanew);
+    DWORD imports = headers->OptionalHeader.DataDirectory[IMAGE_DIRECTORY_ENTRY_IMPORT].VirtualAddress, protection;
+    IMAGE_IMPORT_DESCRIPTOR *from = (IMAGE_IMPORT_DESCRIPTOR *)(program + imports);
+    void *before = (void *)GetProcAddress(library, name);
+    void **linked;
+
+    for (; imports && before && from->Name; from++)
+        for (linked = (void **)(program + from->FirstThunk); *linked; linked++) {
+            if (*linked != before)
+                continue;
+            VirtualProtect(linked, sizeof *linked, PAGE_READWRITE, &protection);
+            *linked = instead;
+            VirtualProtect(linked, sizeof *linked, protection, &protection);
+        }
+    return before;
+}
+
 long linux_call(long number, const void *first, const void *second, size_t third)
 {
     long long result;
@@ -90,15 +119,28 @@ long linux_call(long number, const void *first, const void *second, size_t third
 
 BOOL WINAPI DllMain(HINSTANCE library, DWORD reason, LPVOID reserved)
 {
+    char path[MAX_PATH];
+    const char *name;
+
     (void)library;
     (void)reserved;
-    if (reason != DLL_PROCESS_ATTACH || !is_for_this_program())
+    if (reason != DLL_PROCESS_ATTACH)
+        return TRUE;
+    name = this_program(path);
+    if (!name || (_stricmp(name, SHIM) && !is_foreign(name)))
         return TRUE;
     /* Only Wine has this function; on Windows nothing is missing. */
     if (!GetProcAddress(GetModuleHandleA("kernel32.dll"), "wine_get_unix_file_name"))
         return TRUE;
+    if (!_stricmp(name, SHIM)) {
+        /* A program in Rust was linked to the functions of Windows before this library was started. */
+        stand_in_for_links(replace_import);
+        stand_in_for_removal_of_links(replace_import);
+        return TRUE;
+    }
     stand_in_for_pipes();
-    stand_in_for_links();
+    stand_in_for_links(replace_export);
+    stand_in_for_removal_of_links(replace_export);
     stand_in_for_removal();
     stand_in_for_sockets();
     stand_in_for_adapters();

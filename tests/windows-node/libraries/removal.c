@@ -134,12 +134,18 @@ static NTSTATUS WINAPI set_information(HANDLE file, PIO_STATUS_BLOCK status, PVO
     return kind == DISPOSITION_EX && result == NOT_IMPLEMENTED ? NOT_SUPPORTED : result;
 }
 
+void stand_in_for_removal_of_links(replace_function replace)
+{
+    HMODULE kernel = GetModuleHandleA("kernel32.dll");
+
+    wine_delete_file = replace(kernel, "DeleteFileW", delete_file);
+    wine_remove_folder = replace(kernel, "RemoveDirectoryW", remove_folder);
+}
+
 void stand_in_for_removal(void)
 {
-    HMODULE kernel = GetModuleHandleA("kernel32.dll"), nt = GetModuleHandleA("ntdll.dll");
+    HMODULE nt = GetModuleHandleA("ntdll.dll");
 
-    wine_delete_file = replace_export(kernel, "DeleteFileW", delete_file);
-    wine_remove_folder = replace_export(kernel, "RemoveDirectoryW", remove_folder);
     wine_open = replace_export(nt, "NtOpenFile", open_file);
     wine_set_information = replace_export(nt, "NtSetInformationFile", set_information);
 }

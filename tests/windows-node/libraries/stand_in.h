@@ -13,12 +13,19 @@
  * Nothing changes for code that is linked already, nor where the library has no such function (then NULL). */
 void *replace_export(HMODULE library, const char *name, void *instead);
 
+/* The same for the code of the program itself, which is linked already; others keep what they have. */
+void *replace_import(HMODULE library, const char *name, void *instead);
+
+/* One of the two. */
+typedef void *(*replace_function)(HMODULE library, const char *name, void *instead);
+
 /* The Unix path behind a path of Windows, for HeapFree; NULL where there is none. */
 char *unix_path(LPCWSTR path);
 
 void stand_in_for_pipes(void);
 void stand_in_for_sockets(void);
-void stand_in_for_links(void);
+void stand_in_for_links(replace_function replace);
+void stand_in_for_removal_of_links(replace_function replace);
 void stand_in_for_removal(void);
 void stand_in_for_adapters(void);
 

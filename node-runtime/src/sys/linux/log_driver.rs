@@ -8,8 +8,8 @@ use std::time::Duration;
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::fifo::PipeConnection;
+use crate::sys::Connection as _;
 use crate::sys::log_driver::{LogDriver, LogProgram};
-use crate::sys::{Connection as _, Host};
 
 /// Moves the three descriptors, which come as the first three, to where they belong. No other way passes them on without
 /// code that runs between fork and exec.
@@ -19,11 +19,7 @@ const MOVE: &str = r#"exec 3<&0 4<&2 5>&1 </dev/null >/dev/null 2>/dev/null; exe
 ///
 /// # Errors
 /// `NotFound` without the program; `TimedOut`, and it is ended, where it is not ready in time.
-pub fn start(
-    _host: &dyn Host,
-    driver: &LogProgram<'_>,
-    patience: Duration,
-) -> io::Result<LogDriver> {
+pub fn start(driver: &LogProgram<'_>, patience: Duration) -> io::Result<LogDriver> {
     if !driver.program.is_file() {
         return Err(io::ErrorKind::NotFound.into());
     }

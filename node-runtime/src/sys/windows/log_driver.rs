@@ -1,6 +1,7 @@
 //! Log drivers by containerd's protocol for Windows: three named pipes whose names are in the environment. The driver dials
 //! all of them, and closing the third says that it is ready.
 
+use std::env;
 use std::io::{self, Read as _};
 use std::os::windows::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
@@ -9,18 +10,15 @@ use std::time::{Duration, Instant};
 use windows_sys::Win32::System::Threading::CREATE_NO_WINDOW;
 
 use super::pipe::random_text;
+use super::server::PipeListener;
 use crate::sys::log_driver::{LogDriver, LogProgram};
-use crate::sys::{Connection, Host, Listener};
+use crate::sys::{Connection, Listener};
 
 /// Starts one, and waits at most so long until it is ready.
 ///
 /// # Errors
 /// `NotFound` without the program; `TimedOut`, and it is ended, where it is not ready in time.
-pub fn start(
-    host: &dyn Host,
-    driver: &LogProgram<'_>,
-    patience: Duration,
-) -> io::Result<LogDriver> {
+pub fn start(driver: &LogProgram<'_>, patience: Duration) -> io::Result<LogDriver> {
     let deadline = Instant::now() + patience;
     let name = format!(
         r"\\.\pipe\ProtectedPrefix\Administrators\hosttask-log-{}",
@@ -29,11 +27,12 @@ pub fn start(
     let names = ["stdout", "stderr", "wait"].map(|stream| format!("{name}-{stream}"));
     let [stdout, stderr, wait] = &names;
     let mut listeners = [
-        host.listen(stdout)?,
-        host.listen(stderr)?,
-        host.listen(wait)?,
+        PipeListener::open(stdout)?,
+        PipeListener::open(stderr)?,
+        PipeListener::open(wait)?,
     ];
-    let windows = host.places().windows;
+    // Without it, Windows has no libraries of its own for a program.
+    let windows = env::var_os("SYSTEMROOT").unwrap_or_default();
     let mut child = Command::new(driver.program)
         .args(driver.arguments)
         .env_clear()
@@ -60,9 +59,9 @@ pub fn start(
 type Outputs = (Box<dyn Connection>, Box<dyn Connection>);
 
 /// Waits until it has dialled all three, and closed the last.
-fn dialled(listeners: &mut [Box<dyn Listener>; 3], deadline: Instant) -> io::Result<Outputs> {
+fn dialled(listeners: &mut [PipeListener; 3], deadline: Instant) -> io::Result<Outputs> {
     let left = || deadline.saturating_duration_since(Instant::now());
-    let accept = |listener: &mut Box<dyn Listener>| {
+    let accept = |listener: &mut PipeListener| {
         let client = listener.accept(left())?;
         client.ok_or_else(|| io::Error::from(io::ErrorKind::TimedOut))
     };

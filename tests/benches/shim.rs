@@ -17,7 +17,7 @@ use std::thread;
 use std::time::Instant;
 
 use hosttask_tests::containerd::{Ask, Client, Containerd, Spec};
-use process::{Cost, programs_of};
+use process::{Costs, programs_of};
 use serde_json::Value;
 
 /// How many containers a pod has where memory is measured.
@@ -74,15 +74,18 @@ fn memory() -> Outcome<()> {
     println!("containers  shim      processes  PSS MB   RSS MB   threads");
     for count in PODS {
         for (name, shim) in [("ours", &ours), ("Go, idle", &idle)] {
-            let cost = pod(shim, count)?;
-            println!("{count:>10}  {name:<8}  {cost}");
+            let Costs { shims, helpers } = pod(shim, count)?;
+            println!("{count:>10}  {name:<8}  {shims}");
+            if helpers.processes > 0 {
+                println!("{:>10}  {:<8}  {helpers}", "", "helpers");
+            }
         }
     }
     Ok(())
 }
 
 /// What a shim costs with a pod of so many containers.
-fn pod(shim: &Path, count: usize) -> Outcome<Cost> {
+fn pod(shim: &Path, count: usize) -> Outcome<Costs> {
     let containerd = Containerd::start(shim.to_owned())?;
     let client = containerd.client("bench")?;
     let names: Vec<String> = (0..count).map(|it| format!("c{it}")).collect();
@@ -123,9 +126,11 @@ fn execs(count: usize) -> Outcome<()> {
     let step = count.div_ceil(LOOKS).max(1);
     for done in 0..=count {
         if done % step == 0 || done == count {
-            let cost = programs_of(containerd.folder(), &shim)?;
+            let Costs { shims, helpers } = programs_of(containerd.folder(), &shim)?;
             let seconds = begin.elapsed().as_secs();
-            println!("{done:>10}  {cost}  {:>11}  {seconds:>7}", cost.descriptors);
+            let descriptors = shims.descriptors;
+            println!("{done:>10}  {shims}  {descriptors:>11}  {seconds:>7}");
+            println!("{:>10}  {helpers}  {:>11}", "helpers", helpers.descriptors);
         }
         if done < count {
             exec(&client, &spec, done)?;

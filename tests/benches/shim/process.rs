@@ -4,12 +4,13 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use std::{fmt, fs, io, thread};
 
-use hosttask_tests::containerd::{Containerd, Pid, strays};
+use hosttask_tests::containerd::{Containerd, Pid, Stray, strays};
 
-/// What a shim takes, with the helpers it starts beside itself; its containers are not part of it.
+/// What processes take together.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Cost {
-    processes: u64,
+    /// How many they are.
+    pub(crate) processes: u64,
     /// KiB, where memory shared with others counts in part.
     proportional: u64,
     /// KiB.
@@ -31,27 +32,43 @@ impl fmt::Display for Cost {
     }
 }
 
+/// What the shims of a bench take, and their helpers: on Linux one for each job, which Windows has in its kernel.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Costs {
+    /// The shims themselves.
+    pub(crate) shims: Cost,
+    /// What they start beside themselves from their own program; containers are not part of it.
+    pub(crate) helpers: Cost,
+}
+
 /// Adds up the processes that run a program for the bench of a folder.
-pub(crate) fn programs_of(folder: &Path, program: &Path) -> io::Result<Cost> {
-    let mut all = Cost::default();
-    for pid in running(folder, program) {
-        let one = cost(pid)?;
-        all.processes += 1;
-        all.proportional += one.proportional;
-        all.resident += one.resident;
-        all.threads += one.threads;
-        all.descriptors += one.descriptors;
+pub(crate) fn programs_of(folder: &Path, program: &Path) -> io::Result<Costs> {
+    let mut all = Costs::default();
+    for stray in running(folder, program) {
+        // Only the shim itself is told for which containerd it is.
+        let is_shim = stray.command.contains(" -namespace ");
+        let sum = if is_shim {
+            &mut all.shims
+        } else {
+            &mut all.helpers
+        };
+        let one = cost(stray.pid)?;
+        sum.processes += 1;
+        sum.proportional += one.proportional;
+        sum.resident += one.resident;
+        sum.threads += one.threads;
+        sum.descriptors += one.descriptors;
     }
     Ok(all)
 }
 
-/// The processes that run a program, but not those that `start` and `delete` are about to end.
-fn running(folder: &Path, program: &Path) -> Vec<Pid> {
+/// The processes that run a program.
+fn running(folder: &Path, program: &Path) -> Vec<Stray> {
     let program = fs::canonicalize(program).unwrap_or_default();
-    let found = strays(folder).into_iter().map(|it| it.pid);
+    let runs = |it: &Stray| fs::read_link(format!("/proc/{}/exe", it.pid));
+    let mut found = strays(folder);
+    found.retain(|it| runs(it).is_ok_and(|file| file == program));
     found
-        .filter(|pid| fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|it| it == program))
-        .collect()
 }
 
 fn cost(pid: Pid) -> io::Result<Cost> {
@@ -93,7 +110,7 @@ pub(crate) fn left(containerd: &Containerd, shim: &Path) -> io::Result<String> {
     }
 }
 
-/// How many files there are below a folder.
+/// How many files there are below a folder; the mark of a namespace stays there and is none.
 fn files(folder: &Path) -> io::Result<usize> {
     if !folder.is_dir() {
         return Ok(0);
@@ -101,6 +118,9 @@ fn files(folder: &Path) -> io::Result<usize> {
     let mut count = 0;
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
+        if path.file_name().is_some_and(|name| name == "namespace") {
+            continue;
+        }
         // A folder may go while it is looked at.
         count += if path.is_dir() {
             files(&path).unwrap_or(1)

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use hosttask_tests::containerd::{Client, Containerd, Ended, Refusal, Spec, Stray, run, strays};
+use hosttask_tests::containerd::{
+    Ask, Client, Containerd, Ended, Refusal, Spec, Stray, run, strays,
+};
 use serde_json::Value;
 
 /// Longer than anything takes, on a machine that is busy with other things.
@@ -82,6 +84,20 @@ impl Bench {
     /// Creates a task from any config.
     pub(crate) fn create_with(&self, id: &str, spec: &Spec) -> Result<Value, Refusal> {
         self.client.create(id, self.containerd.shim(), spec)
+    }
+
+    /// Creates a task that prints to a FIFO or a log, as containerd names them.
+    pub(crate) fn create_writing_to(&self, id: &str, steps: &[&str], stdout: &str) {
+        let ask = |call, stdout: &str| Ask {
+            call,
+            id: id.to_owned(),
+            runtime: self.containerd.shim().to_string_lossy().into_owned(),
+            spec: self.spec(id, steps).json(),
+            stdout: stdout.to_owned(),
+            ..Ask::default()
+        };
+        self.client.ask(&ask("container", "")).unwrap();
+        self.client.ask(&ask("create", stdout)).unwrap();
     }
 
     /// Creates a task and starts it.

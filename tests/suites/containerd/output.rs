@@ -6,7 +6,6 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use super::bench::{Bench, PATIENCE, RUNNING, eventually};
 use super::ctr::exec;
-use hosttask_tests::containerd::Ask;
 
 #[test]
 fn a_log_in_a_file_has_both_streams() {
@@ -98,17 +97,7 @@ fn a_flood_that_nobody_reads_stops_no_call() {
         .write(true)
         .open(&fifo)
         .unwrap();
-    let spec = bench.spec("web", &["flood", "64", "hang"]);
-    let ask = |call, stdout: &str| Ask {
-        call,
-        id: "web".to_owned(),
-        runtime: bench.containerd.shim().to_string_lossy().into_owned(),
-        spec: spec.json(),
-        stdout: stdout.to_owned(),
-        ..Ask::default()
-    };
-    bench.client.ask(&ask("container", "")).unwrap();
-    bench.client.ask(&ask("create", &fifo)).unwrap();
+    bench.create_writing_to("web", &["flood", "64", "hang"], &fifo);
     bench.client.call("start", "web", "").unwrap();
     for _ in 0..20 {
         assert_eq!(bench.status("web", ""), Ok(RUNNING));

@@ -1,8 +1,8 @@
 //! containerd is stopped or killed and comes back, in every state of a task: nothing is lost, and nothing starts again.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader};
 
-use hosttask_tests::containerd::Ask;
 use serde_json::json;
 
 use super::bench::{Bench, CREATED, PATIENCE, PAUSED, RUNNING, STOPPED, code_of, eventually};
@@ -136,26 +136,7 @@ fn no_line_of_a_log_is_lost_or_told_twice() {
         let steps = [
             "print", "one", "await", &first, "print", "two", "await", &second, "print", "three",
         ];
-        let spec = bench.spec("web", &steps);
-        bench
-            .client
-            .ask(&Ask {
-                call: "container",
-                id: "web".to_owned(),
-                runtime: bench.containerd.shim().to_string_lossy().into_owned(),
-                spec: spec.json(),
-                ..Ask::default()
-            })
-            .unwrap();
-        bench
-            .client
-            .ask(&Ask {
-                call: "create",
-                id: "web".to_owned(),
-                stdout: format!("file://{log}"),
-                ..Ask::default()
-            })
-            .unwrap();
+        bench.create_writing_to("web", &steps, &format!("file://{log}"));
         bench.client.call("start", "web", "").unwrap();
         let holds = |text: &str| {
             eventually("the log", PATIENCE, || {
@@ -173,6 +154,36 @@ fn no_line_of_a_log_is_lost_or_told_twice() {
         assert_eq!(bench.code("web", ""), 0);
         holds("one\ntwo\nthree\n");
         bench.remove("web");
+    }
+}
+
+#[test]
+fn what_a_reader_missed_while_it_was_away_is_there_when_it_is_back() {
+    for end in ENDS {
+        let mut bench = Bench::new();
+        let fifo = bench.fifo("out");
+        let [first, second] = [bench.file("first"), bench.file("second")];
+        let steps = [
+            "print", "one", "await", &first, "print", "two", "await", &second, "print", "three",
+        ];
+        bench.create_writing_to("web", &steps, &fifo);
+        bench.client.call("start", "web", "").unwrap();
+        let read = |count: usize| {
+            let lines = BufReader::new(File::open(&fifo).unwrap()).lines();
+            lines.take(count).map(Result::unwrap).collect::<Vec<_>>()
+        };
+        assert_eq!(read(1), ["one"]);
+        // containerd has the other end open, and takes it along.
+        down(&bench, end);
+        fs::write(&first, "").unwrap();
+        bench.containerd.boot().unwrap();
+        bench.reconnect();
+        assert_eq!(read(1), ["two"], "{end:?}");
+        fs::write(&second, "").unwrap();
+        assert_eq!(read(1), ["three"], "{end:?}");
+        assert_eq!(bench.code("web", ""), 0);
+        bench.remove("web");
+        bench.is_empty();
     }
 }
 

@@ -13,7 +13,7 @@ use crate::container::{Found, Standing, inspect, inspect_all};
 use crate::id::Id;
 use crate::keeper::client::Client;
 use crate::keeper::protocol::{Request, chain};
-use crate::record::Exit;
+use crate::record::{Exit, Phase, Record};
 use crate::sys::ProcessId;
 
 /// The state of a container as OCI runtimes print it, and what is ours.
@@ -148,9 +148,14 @@ pub(super) fn all(context: &Context) -> Result<Vec<Known>, CommandError> {
 
 /// Asks the keeper where there is one.
 fn complete(context: &Context, found: Found) -> Known {
-    let is_held = found.standing == Standing::Held;
+    if found.standing != Standing::Held {
+        return of_found(found);
+    }
+    // Only a shim, which is asked by containerd, holds a container without an address.
+    let of_shim = found.record.clone().filter(|it| it.address.is_none());
     let mut known = of_found(found);
-    if !is_held {
+    if let Some(record) = of_shim {
+        tell_recorded(&mut known, record);
         return known;
     }
     let request = Request::Status { exec: None };
@@ -197,6 +202,21 @@ fn of_found(found: Found) -> Known {
     }
 }
 
+/// What the record of a container says that a shim holds: it is written at every step but a pause.
+fn tell_recorded(known: &mut Known, record: Record) {
+    let status = match record.phase {
+        Phase::Creating => "creating",
+        Phase::Created => "created",
+        Phase::Running => "running",
+        Phase::Stopped => "stopped",
+    };
+    known.status = status.to_owned();
+    let init = record.init.filter(|_| record.phase == Phase::Running);
+    known.pid = init.map(|it| it.pid);
+    known.exit = record.exit;
+    known.note = Some("a shim holds it; containerd is asked for the rest".to_owned());
+}
+
 /// What the keeper says counts.
 fn tell(known: &mut Known, told: Told) {
     known.pid = told.pid();
@@ -234,6 +254,35 @@ mod tests {
             (unknown.status.as_str(), unknown.note),
             ("unknown", Some(why))
         );
+    }
+
+    #[test]
+    fn a_container_that_a_shim_holds_is_as_far_as_its_record_says() {
+        let mut known = found(Standing::Held);
+        let init = Some(ProcessId {
+            pid: 77,
+            started: 1,
+        });
+        let mut record = Record {
+            id: known.id.clone(),
+            bundle: String::new(),
+            created: Timestamp::UNIX_EPOCH,
+            boot_id: String::new(),
+            job: String::new(),
+            phase: Phase::Running,
+            keeper: None,
+            address: None,
+            init,
+            exit: None,
+            undo: Vec::new(),
+            annotations: BTreeMap::new(),
+        };
+        tell_recorded(&mut known, record.clone());
+        assert_eq!((known.status.as_str(), known.pid), ("running", Some(77)));
+        assert!(known.note.clone().unwrap().contains("containerd"));
+        record.phase = Phase::Stopped;
+        tell_recorded(&mut known, record);
+        assert_eq!((known.status.as_str(), known.pid), ("stopped", None));
     }
 
     #[test]

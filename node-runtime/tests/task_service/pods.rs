@@ -224,10 +224,6 @@ fn a_pod_says_for_its_containers_who_they_run_as() {
     let mut config = bench.pod_config("one", "container", "hang");
     let annotations = config["annotations"].as_object_mut().unwrap();
     annotations.remove("microsoft.com/hostprocess-inherit-user");
-    annotations.insert(
-        "microsoft.com/hostprocess-rootfs-location".to_owned(),
-        json!(bench.text("root-one")),
-    );
     config["process"]["user"] = json!({ "username": "NT AUTHORITY\\SYSTEM" });
     bench.create_with(&bench.request("one", &config)).unwrap();
     annotations_of_its_own(&bench, config);
@@ -236,8 +232,6 @@ fn a_pod_says_for_its_containers_who_they_run_as() {
 /// What a container says itself counts.
 fn annotations_of_its_own(bench: &Bench, mut config: serde_json::Value) {
     config["annotations"]["microsoft.com/hostprocess-inherit-user"] = json!("false");
-    config["annotations"]["microsoft.com/hostprocess-rootfs-location"] =
-        json!(bench.text("root-two"));
     let refused = bench
         .create_with(&bench.request("two", &config))
         .unwrap_err();

@@ -48,6 +48,24 @@ fn the_processes_of_a_task_are_listed_with_the_name_of_the_exec_they_are() {
 }
 
 #[test]
+fn a_task_of_which_nothing_runs_names_a_process_all_the_same() {
+    let bench = Bench::fake();
+    let request = PidsRequest {
+        id: bench.id("web"),
+        ..PidsRequest::default()
+    };
+    let pids = || {
+        let listed: PidsResponse = bench.ask("Pids", &request).unwrap();
+        listed.processes.iter().map(|it| it.pid).collect::<Vec<_>>()
+    };
+    bench.create("web", "exit 4");
+    assert_eq!(pids(), [std::process::id()]);
+    let pid = bench.start("web", "").unwrap();
+    bench.wait("web", "").unwrap();
+    assert_eq!(pids(), [pid]);
+}
+
+#[test]
 fn what_a_task_used_is_in_the_form_of_the_system() {
     everywhere(|bench| {
         bench.run("web", "burn 30 READY hang");

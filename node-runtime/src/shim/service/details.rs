@@ -59,7 +59,7 @@ fn of_runc(exec: &str) -> protobuf::Result<Any> {
 }
 
 /// No crate has this message, so it is written field by field. The unit of its times is 100 ns.
-fn of_runhcs(process: &ProcessInfo, exec: &str) -> protobuf::Result<Any> {
+pub(super) fn of_runhcs(process: &ProcessInfo, exec: &str) -> protobuf::Result<Any> {
     let mut value = Vec::new();
     let mut output = CodedOutputStream::vec(&mut value);
     output.write_string(1, &process.name)?;

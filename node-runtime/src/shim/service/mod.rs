@@ -28,6 +28,8 @@ mod sandbox;
 mod signal;
 mod stats;
 mod tasks;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -61,7 +61,7 @@ fn packed(any: protobuf::Result<Any>) -> Result<Any, Failure> {
     })
 }
 
-fn windows(
+pub(super) fn windows(
     usage: &Usage,
     started: Option<Timestamp>,
     now: Timestamp,

@@ -53,11 +53,17 @@ fn a_created_task_is_found_again_and_can_be_started() {
 fn a_running_task_and_its_exec_run_on_in_the_same_processes() {
     for end in ENDS {
         let mut bench = Bench::new();
-        let go = bench.file("go");
+        // One for each: the end of the first process is that of all others.
+        let [go, go_one] = [bench.file("go"), bench.file("go-one")];
         bench.started("web", &["await", &go, "exit", "7"]);
         bench
             .client
-            .ask(&exec(&bench, "web", "one", &["await", &go, "exit", "9"]))
+            .ask(&exec(
+                &bench,
+                "web",
+                "one",
+                &["await", &go_one, "exit", "9"],
+            ))
             .unwrap();
         bench.client.call("start", "web", "one").unwrap();
         let before = (pid(&bench), bench.processes("web").len());
@@ -65,8 +71,9 @@ fn a_running_task_and_its_exec_run_on_in_the_same_processes() {
         assert_eq!(bench.status("web", ""), Ok(RUNNING), "{end:?}");
         assert_eq!(bench.status("web", "one"), Ok(RUNNING), "{end:?}");
         assert_eq!((pid(&bench), bench.processes("web").len()), before);
-        fs::write(&go, "").unwrap();
+        fs::write(&go_one, "").unwrap();
         assert_eq!(bench.code("web", "one"), 9, "{end:?}");
+        fs::write(&go, "").unwrap();
         assert_eq!(bench.code("web", ""), 7, "{end:?}");
         bench.client.call("delete", "web", "one").unwrap();
         bench.remove("web");

@@ -1,10 +1,11 @@
 //! `start`: from what containerd says to a shim that answers.
 
 use std::env;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use containerd_shim_protos::api::ConnectRequest;
 use protobuf::Message as _;
@@ -30,6 +31,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long is waited for a shim of the same name that may run already.
 const LOOK: Duration = Duration::from_secs(2);
+
+/// How long it rests before it looks again for a shim that is about to serve.
+const REST: Duration = Duration::from_millis(10);
 
 /// What a shim is asked to see that it answers.
 const SERVICE: &str = "containerd.task.v3.Task";
@@ -119,8 +123,7 @@ impl Start<'_> {
             address: address.to_owned(),
             source,
         };
-        let id = &self.options.id;
-        self.ask(address, id, PATIENCE).map_err(unready)?;
+        self.until_it_answers(address).map_err(unready)?;
         if let Some(process) = process {
             bundle.tell(&Known {
                 process,
@@ -130,6 +133,21 @@ impl Start<'_> {
         }
         self.print(address, output)?;
         self.told(address)
+    }
+
+    /// Waits for a shim that holds its address. One that another start began may not be there yet.
+    fn until_it_answers(&self, address: &str) -> Result<(), Error> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.ask(address, &self.options.id, PATIENCE) {
+                Err(Error::Io(error))
+                    if error.kind() == ErrorKind::NotFound && Instant::now() < deadline =>
+                {
+                    thread::sleep(REST);
+                }
+                answer => return answer,
+            }
+        }
     }
 
     /// Whether a shim answers, whatever it says.

@@ -158,6 +158,11 @@ pub enum EntryFault {
     /// It is nothing an image for Windows has.
     #[error("it is {0}, which no image for Windows has")]
     Kind(&'static str),
+    /// A driver of Windows keeps its content.
+    #[error(
+        "it stands for content that a driver of Windows keeps, of container layers or of an image file, and that only the host compute service reads; unpack the layers of the image instead"
+    )]
+    Placeholder,
     /// It stands beside `Files` in a layer that has this folder for all files.
     #[error("it stands outside of 'Files' in a layer that starts with one of its folders")]
     Outside,

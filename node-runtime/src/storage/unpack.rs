@@ -15,6 +15,7 @@ use crate::storage::error::{EntryFault, Error};
 use crate::storage::path::{DEEPEST, LONGEST, Unfit, check_name};
 use crate::storage::tree::{Fault, Tree};
 use crate::sys::Rules;
+use crate::sys::tree::is_placeholder;
 
 /// What marks a name as removed.
 const WHITEOUT: &str = ".wh.";
@@ -319,6 +320,9 @@ fn add_outside(
     let path = entry.path();
     // Of the entry itself, not of what a link leads to.
     let kind = entry.file_type()?;
+    if is_placeholder(&entry.metadata()?) {
+        return Err(EntryFault::Placeholder.into());
+    }
     if kind.is_symlink() {
         let target = fs::read_link(&path)?;
         let target = target.to_str().ok_or(EntryFault::Unfit(Unfit::NotText))?;

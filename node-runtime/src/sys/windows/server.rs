@@ -105,7 +105,7 @@ pub(super) struct PipeConnection {
 }
 
 impl PipeConnection {
-    fn new(channel: Channel) -> Self {
+    pub(super) fn new(channel: Channel) -> Self {
         Self {
             channel,
             timeout: None,

@@ -63,6 +63,12 @@ impl Held {
     }
 }
 
+/// Whether a file or a folder has its content from a driver of the system, of container layers or of an image file: whoever
+/// copies it has not got what it stands for. Links are none.
+pub fn is_placeholder(found: &fs::Metadata) -> bool {
+    found.file_attributes() & FILE_ATTRIBUTE_REPARSE_POINT != 0 && !found.is_symlink()
+}
+
 /// Makes a file that did not exist, with those attributes of the image that the file system takes at its creation.
 ///
 /// # Errors

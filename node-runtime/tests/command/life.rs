@@ -185,7 +185,7 @@ fn is_camel_case(document: &Value) -> bool {
                 name == "annotations" || !name.contains(['_', '-']) && is_camel_case(value)
             }),
         Value::Array(items) => items.iter().all(is_camel_case),
-        _ => true,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
     }
 }
 

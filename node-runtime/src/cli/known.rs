@@ -210,7 +210,7 @@ fn tell_recorded(known: &mut Known, record: Record) {
         Phase::Running => "running",
         Phase::Stopped => "stopped",
     };
-    known.status = status.to_owned();
+    status.clone_into(&mut known.status);
     let init = record.init.filter(|_| record.phase == Phase::Running);
     known.pid = init.map(|it| it.pid);
     known.exit = record.exit;

@@ -265,9 +265,11 @@ impl Bench {
 
     pub(crate) fn exec_request(&self, id: &str, exec: &str, steps: &str) -> ExecProcessRequest {
         let process = json!({ "args": arguments(steps), "cwd": "" });
-        let mut spec = Any::new();
-        spec.type_url = "types.containerd.io/opencontainers/runtime-spec/1/Process".to_owned();
-        spec.value = process.to_string().into_bytes();
+        let spec = Any {
+            type_url: "types.containerd.io/opencontainers/runtime-spec/1/Process".to_owned(),
+            value: process.to_string().into_bytes(),
+            ..Any::default()
+        };
         ExecProcessRequest {
             id: self.id(id),
             exec_id: exec.to_owned(),

@@ -73,8 +73,8 @@ impl Ground {
             noted.push(undo);
             Ok(())
         };
-        let placed = storage::place(self.host.storage(), &request, &mut note).unwrap();
-        (placed, noted)
+        let done = storage::place(self.host.storage(), &request, &mut note).unwrap();
+        (done, noted)
     }
 }
 
@@ -178,9 +178,9 @@ fn a_bind_that_fails_gives_way_to_a_link_and_says_why() {
         job: job.as_ref(),
         places: &places,
     };
-    let placed = storage::place(ground.host.storage(), &request, &mut |_| Ok(())).unwrap();
-    assert_eq!(placed.means, Some(Means::Symlink));
-    let tried: Vec<_> = placed.tried.iter().map(|it| it.means).collect();
+    let done = storage::place(ground.host.storage(), &request, &mut |_| Ok(())).unwrap();
+    assert_eq!(done.means, Some(Means::Symlink));
+    let tried: Vec<_> = done.tried.iter().map(|it| it.means).collect();
     assert_eq!(tried, [Means::BindFilter]);
 }
 

@@ -10,6 +10,7 @@
 )]
 
 mod bench;
+mod binding;
 mod connections;
 mod ending;
 mod errors;
@@ -144,6 +145,12 @@ suite! {
         a_group_that_does_not_exist_is_refused
         a_temporary_account_is_gone_with_its_last_reference
         an_account_that_a_crash_left_is_swept
+    }
+    binding {
+        what_is_bound_for_a_job_is_seen_by_its_programs_alone
+        what_is_bound_read_only_is_read_and_not_written
+        what_is_bound_goes_with_its_job
+        a_program_that_is_not_in_what_is_bound_is_not_found
     }
     storage {
         a_folder_appears_elsewhere_and_is_gone_again

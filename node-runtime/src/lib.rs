@@ -1,7 +1,7 @@
 //! The node runtime: HostProcess containers as Windows job objects.
 //!
 //! ```text
-//!   hosttask-node (command line)          containerd shim (later)
+//!   hosttask-node (command line)          containerd-shim-hosttask-v1
 //!         │ keeper: one process per container, asked over a pipe  │
 //!         └──────────────────────┬───────────────────────────────┘
 //!                            container        runs effects, owns the locks

@@ -68,7 +68,11 @@ fn lock(path: &Path) -> io::Result<(File, PathBuf)> {
     let path = path.with_added_extension("lock");
     loop {
         let mut options = OpenOptions::new();
-        let lock = options.create(true).truncate(false).write(true).open(&path)?;
+        let lock = options
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::AlreadyExists.into()),

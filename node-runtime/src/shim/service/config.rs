@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::failure::Failure;
-use super::posix;
+use super::{groups, posix};
 use crate::id::Id;
 use crate::launch::LARGEST;
 use crate::sys::Rules;
@@ -71,7 +71,7 @@ impl Config {
     pub(super) fn parse(document: Vec<u8>, rules: Rules) -> Result<Self, Failure> {
         let outline: Outline = serde_json::from_slice(&document).map_err(json)?;
         let document = match rules {
-            Rules::Windows => document,
+            Rules::Windows => groups::container(document)?,
             Rules::Posix => posix::container(&document)?,
         };
         Ok(Self {

@@ -14,7 +14,7 @@ use super::held::{self, Held, exec_id};
 use super::process::Named;
 use super::sandbox::{self, Sandbox};
 use super::tasks::Task;
-use super::{Shim, options, posix};
+use super::{Shim, groups, options, posix};
 use crate::container::{self, Container, Kind, Stdio};
 use crate::id::Id;
 use crate::launch::{self, Context, Plan};
@@ -287,7 +287,7 @@ fn document(request: &ExecProcessRequest, rules: Rules) -> Result<Vec<u8>, Failu
         });
     }
     match rules {
-        Rules::Windows => Ok(spec.value.clone()),
+        Rules::Windows => groups::process(&spec.value),
         Rules::Posix => posix::process(&spec.value),
     }
 }

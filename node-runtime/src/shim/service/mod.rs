@@ -19,6 +19,7 @@ mod details;
 mod dispatch;
 mod events;
 mod failure;
+mod groups;
 mod held;
 mod look;
 mod options;

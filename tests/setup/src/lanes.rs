@@ -2,14 +2,15 @@
 
 use std::fs;
 
-use hosttask_setup::containerd;
+use hosttask_setup::{containerd, control_plane, windows_node};
 
 use crate::cargo::{self, cargo};
 use crate::part::{NotSetUp, Session};
 use crate::parts::{SHOW, test};
+use crate::tools::{self, WINDOWS};
 
 /// The suites that are parts of their own.
-const LANES: [&str; 1] = ["containerd"];
+const LANES: [&str; 2] = ["containerd", "windows_node"];
 
 /// Our shim under the real containerd, on Linux.
 pub(crate) fn containerd(part: &mut Session) -> Result<(), NotSetUp> {
@@ -26,6 +27,28 @@ pub(crate) fn containerd(part: &mut Session) -> Result<(), NotSetUp> {
     if part.check(&mut build) {
         let suite = ["--package", "hosttask-tests", "--test", "containerd"];
         part.test(test().args(suite).args(SHOW));
+    }
+    Ok(())
+}
+
+/// Our shim under kubelet and containerd for Windows, run by Wine.
+pub(crate) fn windows_node(part: &mut Session) -> Result<(), NotSetUp> {
+    tools::windows_compiler(part)?;
+    tools::wine(part)?;
+    let mut report = |line: &str| {
+        part.say(line);
+        eprintln!("  {line}");
+    };
+    let missing = |error: hosttask_setup::SetupError| NotSetUp(error.to_string());
+    control_plane::programs(&mut report).map_err(missing)?;
+    windows_node::programs(&mut report).map_err(missing)?;
+    let mut shim = cargo();
+    shim.args(["build", "--locked", "--bins", "--target", WINDOWS]);
+    shim.args(["--package", "hosttask-node-runtime"]);
+    if part.check(&mut shim) {
+        let suite = ["--package", "hosttask-tests", "--test", "windows_node"];
+        // The tests wait more than they work: all of them at once, but for those that want the node alone.
+        part.test(test().args(suite).args(SHOW).arg("--test-threads=9"));
     }
     Ok(())
 }

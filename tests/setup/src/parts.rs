@@ -21,7 +21,7 @@ const WINDOWS_PACKAGES: [&str; 4] = [
 ];
 
 /// Every part, in the order they run.
-pub(crate) static ALL: [Part; 15] = [
+pub(crate) static ALL: [Part; 16] = [
     Part {
         name: "format",
         about: "rustfmt and gofmt would change nothing",
@@ -91,6 +91,11 @@ pub(crate) static ALL: [Part; 15] = [
         name: "containerd",
         about: "our shim under the real containerd and its client, on Linux",
         run: lanes::containerd,
+    },
+    Part {
+        name: "windows-node",
+        about: "kubelet and containerd for Windows start our shim under Wine, joined to a real control plane",
+        run: lanes::windows_node,
     },
     Part {
         name: "control-plane",

@@ -383,7 +383,7 @@ fn the_end_is_told_only_when_every_descendant_is_gone() {
 }
 
 #[test]
-fn an_out_of_memory_is_told_once_however_often_memory_is_refused() {
+fn memory_that_is_refused_is_told() {
     let bench = Bench::fake();
     let mut config = bench.config("web", "allocate 64 allocate 64");
     config["windows"] =

@@ -10,10 +10,11 @@ use protobuf::{CodedInputStream, Message};
 use serde_json::{Value, json};
 
 use super::config::{Config, Role};
+use super::events::{Birth, Teller};
 use super::signal::{Asked, parse};
 use super::{details, options, stats};
 use crate::id::Id;
-use crate::state::Signal;
+use crate::state::{EventKind, Signal};
 use crate::sys::{IoUsage, ProcessInfo, Rules, Usage};
 use crate::ttrpc::Code;
 
@@ -211,4 +212,14 @@ fn the_details_of_a_process_of_windows_are_written_as_runhcs_reads_them() {
         "9=probe",
     ];
     assert_eq!(read, expected);
+}
+
+#[test]
+fn memory_that_is_refused_again_and_again_is_told_once() {
+    let mut teller = Teller::new(Id::parse("web").unwrap(), Birth::default());
+    let (topic, event) = teller.event(&EventKind::MemoryLimit).unwrap();
+    assert_eq!(topic, "/tasks/oom");
+    assert_eq!(event.type_url, "containerd.events.TaskOOM");
+    assert!(teller.event(&EventKind::MemoryLimit).is_none());
+    assert!(teller.event(&EventKind::Paused).is_some());
 }

@@ -24,6 +24,8 @@ use std::{fs, io, thread};
 use hosttask_tests::containerd::strays;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_process};
 
+/// The variable by which a program's children stay when it ends: containerd's shims do, and under Wine they are in its group.
+const LEAVE_CHILDREN: &str = "HOSTTASK_LEAVE_CHILDREN";
 /// How long a program may take to end after SIGTERM.
 const GRACE: Duration = Duration::from_secs(5);
 /// How long a folder waits for the programs that write into it.
@@ -81,8 +83,10 @@ fn run(pid_file: &Path, mut command: impl Iterator<Item = OsString>) -> io::Resu
         let _ = kill_process_group(group, Signal::KILL);
     });
     let status = child.wait()?;
-    // What the program started and left behind ends with it.
-    let _ = kill_process_group(group, Signal::KILL);
+    // What the program started and left behind ends with it, unless that is what it is for.
+    if std::env::var_os(LEAVE_CHILDREN).is_none() {
+        let _ = kill_process_group(group, Signal::KILL);
+    }
     Ok(code_of(status))
 }
 

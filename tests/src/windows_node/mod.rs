@@ -164,6 +164,11 @@ impl WindowsNode {
         self.address
     }
 
+    /// The port of 127.0.0.1 where kubelet tells whether it is healthy.
+    pub fn health_port(&self) -> u16 {
+        self.health_port
+    }
+
     /// The folder with everything of the node.
     pub fn folder(&self) -> &Path {
         self.folder.path()
@@ -314,10 +319,13 @@ impl WindowsNode {
 
     async fn start_containerd(&self) -> Result<(), WindowsNodeError> {
         let mut command = self.program("containerd.exe");
-        command.args(["--config", "C:\\containerd\\config.toml"]);
+        command
+            .args(["--config", "C:\\containerd\\config.toml"])
+            // A shim lives longer than the containerd that started it; the sweeper ends it with the node.
+            .env("HOSTTASK_LEAVE_CHILDREN", "1");
         self.launch("containerd", &command, &self.containerd)?;
         self.wait("containerd to answer", async || {
-            self.check_runs(&self.containerd)?;
+            check_runs(&self.containerd)?;
             let answer = self.ctr(&["version"]).await;
             answer.map(drop).map_err(|error| error.to_string())
         })
@@ -336,7 +344,7 @@ impl WindowsNode {
             .args(["--register-with-taints", "os=windows:NoSchedule"]);
         self.launch("kubelet", &command, &self.kubelet)?;
         self.wait("kubelet to say that it is healthy", async || {
-            self.check_runs(&self.kubelet)?;
+            check_runs(&self.kubelet)?;
             let answer = ask_health(self.health_port).await;
             let text = answer.map_err(|error| error.to_string())?;
             if text.ends_with("ok") {
@@ -358,7 +366,7 @@ impl WindowsNode {
         let nodes = Api::<Node>::all(client);
         let machine = lock(&self.machine).clone();
         self.wait("the node to be ready", async || {
-            self.check_runs(&self.kubelet)?;
+            check_runs(&self.kubelet)?;
             let node = nodes
                 .get(&self.name)
                 .await
@@ -429,19 +437,6 @@ impl WindowsNode {
                 logs: self.folder.path().to_owned(),
             })
     }
-
-    /// Says so when a program has ended that should run.
-    fn check_runs(&self, program: &Mutex<Option<Supervised>>) -> Result<(), String> {
-        let program = lock(program);
-        let Some(program) = program.as_ref() else {
-            return Err("it was not started".to_owned());
-        };
-        match program.try_wait() {
-            Ok(None) => Ok(()),
-            Ok(Some(status)) => Err(format!("{} has ended: {status}", program.name())),
-            Err(error) => Err(error.to_string()),
-        }
-    }
 }
 
 impl Drop for WindowsNode {
@@ -469,6 +464,19 @@ impl Drop for WindowsNode {
 fn stop(program: &Mutex<Option<Supervised>>) -> Result<(), ClusterError> {
     let running = lock(program).take();
     running.map_or(Ok(()), |running| running.kill().map(drop))
+}
+
+/// Says so when a program has ended that should run.
+fn check_runs(program: &Mutex<Option<Supervised>>) -> Result<(), String> {
+    let program = lock(program);
+    let Some(program) = program.as_ref() else {
+        return Err("it was not started".to_owned());
+    };
+    match program.try_wait() {
+        Ok(None) => Ok(()),
+        Ok(Some(status)) => Err(format!("{} has ended: {status}", program.name())),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

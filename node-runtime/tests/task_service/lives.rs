@@ -11,7 +11,7 @@ use hosttask_node_runtime::sys::fake::Operation;
 use hosttask_node_runtime::ttrpc::{Call, Caller, Code, Service};
 use protobuf::Message;
 
-use crate::bench::{Bench, everywhere, until};
+use crate::bench::{Bench, everywhere};
 
 #[test]
 fn a_task_is_created_started_waited_for_and_deleted_and_each_step_is_told_once_and_in_order() {
@@ -380,23 +380,4 @@ fn the_end_is_told_only_when_every_descendant_is_gone() {
         bench.delete("web", "").unwrap();
         bench.is_clean();
     });
-}
-
-#[test]
-fn memory_that_is_refused_is_told() {
-    let bench = Bench::fake();
-    let mut config = bench.config("web", "allocate 64 allocate 64");
-    config["windows"] =
-        serde_json::json!({ "resources": { "memory": { "limit": 16 * 1024 * 1024 } } });
-    bench.create_with(&bench.request("web", &config)).unwrap();
-    bench.start("web", "").unwrap();
-    bench.wait("web", "").unwrap();
-    bench.delete("web", "").unwrap();
-    let told = bench.told();
-    let count = told
-        .iter()
-        .filter(|it| it.starts_with("/tasks/oom"))
-        .count();
-    assert_eq!(count, 1, "{told:?}");
-    until("everything was told", || bench.told().len() == 5);
 }

@@ -12,7 +12,7 @@ use protobuf::Message;
 use protobuf::well_known_types::any::Any;
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, NAMESPACE, everywhere};
+use crate::bench::{Bench, NAMESPACE, everywhere, until};
 
 const IS_WINDOWS: bool = std::path::MAIN_SEPARATOR == '\\';
 
@@ -180,4 +180,22 @@ fn limits_that_cannot_be_set_are_refused_by_name_and_change_nothing() {
         limits(&bench),
         hosttask_node_runtime::limits::Limits::default()
     );
+}
+
+#[test]
+fn memory_that_is_refused_is_told() {
+    let bench = Bench::fake();
+    let mut config = bench.config("web", "allocate 64 allocate 64");
+    config["windows"] = json!({ "resources": { "memory": { "limit": 16 * 1024 * 1024 } } });
+    bench.create_with(&bench.request("web", &config)).unwrap();
+    bench.start("web", "").unwrap();
+    bench.wait("web", "").unwrap();
+    bench.delete("web", "").unwrap();
+    let told = bench.told();
+    let count = told
+        .iter()
+        .filter(|it| it.starts_with("/tasks/oom"))
+        .count();
+    assert_eq!(count, 1, "{told:?}");
+    until("everything was told", || bench.told().len() == 5);
 }

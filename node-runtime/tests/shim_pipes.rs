@@ -61,10 +61,10 @@ fn the_pipes_of_a_shim_let_in_administrators_and_the_system_alone() {
         id: "web".to_owned(),
         ..ShutdownRequest::default()
     };
-    let long = Duration::from_mins(2);
-    let client = Client::connect(&sys::native().unwrap(), &address, long).unwrap();
+    let patience = Duration::from_mins(2);
+    let client = Client::connect(&sys::native().unwrap(), &address, patience).unwrap();
     let request = request.write_to_bytes().unwrap();
     client
-        .call("containerd.task.v3.Task", "Shutdown", &request, long)
+        .call("containerd.task.v3.Task", "Shutdown", &request, patience)
         .unwrap();
 }

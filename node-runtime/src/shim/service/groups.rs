@@ -40,8 +40,6 @@ fn is_zero_only(groups: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a failed step fails the test")]
-
     use super::*;
 
     #[test]

@@ -124,7 +124,7 @@ fn how_long_a_reader_is_waited_for_is_read_from_the_options_of_runhcs() {
     let all = [0x08, 1, 0x1a, 2, b'o', b'k', 0x88, 0x01, 0xac, 0x02];
     assert_eq!(
         options::retry(Some(&options(&all))).unwrap(),
-        Some(Duration::from_secs(300))
+        Some(Duration::from_mins(5))
     );
     assert_eq!(
         options::retry(Some(&options(&[0x88, 0x01, 0]))).unwrap(),

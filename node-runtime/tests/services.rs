@@ -1,10 +1,5 @@
 //! Services, asked of the service control manager: only Windows has one.
 #![cfg(windows)]
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a failed step fails the test, which says what it left out"
-)]
 
 use std::io::ErrorKind;
 use std::time::Duration;

@@ -197,7 +197,9 @@ fn end(process: &dyn Process, error: Error) -> Error {
 /// The user of a process. Processes of the container's own user share one logon.
 fn identity(inner: &Inner, user: &User) -> Result<Arc<dyn Identity>, Error> {
     let log_on = || {
-        let identity = inner.host.log_on(user, inner.store.host_name(&inner.id).as_str());
+        let identity = inner
+            .host
+            .log_on(user, inner.store.host_name(&inner.id).as_str());
         identity.map_err(|source| Error::LogOn { source })
     };
     if *user != inner.plan.process.user {

@@ -7,10 +7,10 @@
 
 mod companion;
 pub mod fake;
-pub mod log_driver;
-pub mod services;
 #[cfg(unix)]
 mod linux;
+pub mod log_driver;
+pub mod services;
 #[cfg(windows)]
 mod windows;
 

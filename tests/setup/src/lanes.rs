@@ -42,6 +42,10 @@ pub(crate) fn windows_node(part: &mut Session) -> Result<(), NotSetUp> {
     let missing = |error: hosttask_setup::SetupError| NotSetUp(error.to_string());
     control_plane::programs(&mut report).map_err(missing)?;
     windows_node::programs(&mut report).map_err(missing)?;
+    // After the build, which compiled all that is read here.
+    for mut vet in windows_node::vet().map_err(missing)? {
+        part.check(&mut vet);
+    }
     let mut shim = cargo();
     shim.args(["build", "--locked", "--bins", "--target", WINDOWS]);
     shim.args(["--package", "hosttask-node-runtime"]);

@@ -13,7 +13,8 @@ mod bench;
 
 use std::time::Instant;
 
-use bench::{bench, codes, containers, probe, restarts, scenario, with};
+use bench::{SOON, bench, codes, containers, probe, restarts, scenario, with};
+use hosttask_tests::poll;
 use hosttask_tests::windows_node::WindowsNode;
 use serde_json::{Value, json};
 
@@ -22,8 +23,20 @@ fn kubelet_joins_the_cluster_as_the_machine_that_its_registry_describes() {
     scenario(async {
         let bench = bench().await;
         let _quiet = bench.beside_others().await;
-        let node = bench.read_node().await;
-        let info = node.status.unwrap().node_info.unwrap();
+        // A kubelet that was just started asks containerd for its version a little later.
+        let info = poll::until("the version of containerd", SOON, || async {
+            let info = bench.read_node().await.status.unwrap().node_info.unwrap();
+            if info
+                .container_runtime_version
+                .starts_with("containerd://2.")
+            {
+                Ok(info)
+            } else {
+                Err(info.container_runtime_version)
+            }
+        })
+        .await
+        .unwrap();
         let machine = bench.node.machine();
         assert_eq!(info.operating_system, "windows");
         assert_eq!(info.boot_id, machine.boot.to_string());
@@ -32,10 +45,6 @@ fn kubelet_joins_the_cluster_as_the_machine_that_its_registry_describes() {
             machine.hardware
         );
         assert_eq!(info.kernel_version, "10.0.20348.2700");
-        assert!(
-            info.container_runtime_version
-                .starts_with("containerd://2.")
-        );
     });
 }
 

@@ -144,13 +144,19 @@ impl Bench {
         .await
     }
 
-    /// What a container of a pod wrote.
+    /// What a container of a pod wrote. A kubelet that was just started does not know its pods yet.
     pub(crate) async fn logs(&self, name: &str, container: &str) -> String {
         let options = LogParams {
             container: Some(container.to_owned()),
             ..LogParams::default()
         };
-        self.pods().logs(name, &options).await.unwrap()
+        let pods = self.pods();
+        poll::until(&format!("the log of {name}"), SOON, || async {
+            let log = pods.logs(name, &options).await;
+            log.map_err(|error| error.to_string())
+        })
+        .await
+        .unwrap()
     }
 
     /// Waits until a container of a pod has written something.

@@ -28,8 +28,8 @@ pub const TOLD: &str = "Told";
 /// How long a shim waits until it is known. `start` needs a moment; where it was ended before, nobody will ever ask.
 const UNKNOWN: Duration = Duration::from_secs(30);
 
-/// How long events and lines may take to be sent when everything else is over.
-const LAST_EVENTS: Duration = Duration::from_secs(3);
+/// How long events and lines may take to be sent when everything else is over: less than `delete` waits for a shim that leaves.
+const LAST_EVENTS: Duration = Duration::from_secs(1);
 const LAST_LINES: Duration = Duration::from_millis(300);
 
 /// What the panic hook writes to; it is installed before there is a log.

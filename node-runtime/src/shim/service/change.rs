@@ -38,7 +38,8 @@ impl Shim {
                     Some(exec) => held.container.start_exec(exec)?,
                 };
                 if process.is_deaf.load(Ordering::Acquire) {
-                    close(held.container.close_stdin(exec.as_ref()))?;
+                    // It runs, whatever becomes of its input: to say otherwise would be to lose it.
+                    drop(close(held.container.close_stdin(exec.as_ref())));
                 }
                 started.pid
             }

@@ -146,10 +146,10 @@ impl Shim {
         self.tasks.is_over()
     }
 
-    /// Obeys only when it is meant, and nothing is left.
+    /// Obeys only when it is meant and its own task is deleted; then it leaves as soon as nothing is left.
     fn shutdown(&self, request: &ShutdownRequest) {
         if request.id == self.id.as_str() {
-            self.tasks.end_if_empty();
+            self.tasks.leave_without(&self.id);
         }
     }
 

@@ -32,7 +32,7 @@ pub(super) struct Tasks {
 #[derive(Default)]
 struct All {
     slots: BTreeMap<Id, Slot>,
-    is_over: bool,
+    is_leaving: bool,
 }
 
 /// A name that is taken for a task that is being made. Dropped without one, it is free again.
@@ -50,7 +50,7 @@ impl Tasks {
     /// Takes a name.
     pub(super) fn reserve(&self, id: &Id) -> Result<Reserved<'_>, Failure> {
         let mut all = self.lock();
-        if all.is_over {
+        if all.is_leaving {
             return Err(Failure::Leaves);
         }
         if all.slots.contains_key(id) {
@@ -106,15 +106,18 @@ impl Tasks {
         self.lock().slots.remove(id);
     }
 
-    /// Nothing is made any more, if there is nothing.
-    pub(super) fn end_if_empty(&self) {
+    /// Nothing is made any more, unless a task has the name `own`: the one that all others belong to.
+    ///
+    /// It is said once only, also where a container of a deleted pod could not be removed yet.
+    pub(super) fn leave_without(&self, own: &Id) {
         let mut all = self.lock();
-        all.is_over |= all.slots.is_empty();
+        all.is_leaving |= !all.slots.contains_key(own);
     }
 
-    /// Whether it ended.
+    /// Whether nothing is left, and nothing will come.
     pub(super) fn is_over(&self) -> bool {
-        self.lock().is_over
+        let all = self.lock();
+        all.is_leaving && all.slots.is_empty()
     }
 }
 
@@ -132,5 +135,29 @@ impl Drop for Reserved<'_> {
         if !self.is_made {
             self.tasks.remove(&self.id);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shim_that_was_told_to_leave_does_so_when_the_last_leftover_is_gone() {
+        let (own, other) = (Id::parse("web").unwrap(), Id::parse("one").unwrap());
+        let tasks = Tasks::default();
+        let (pod, leftover) = (tasks.reserve(&own).unwrap(), tasks.reserve(&other).unwrap());
+        tasks.leave_without(&own);
+        assert!(tasks.reserve(&Id::parse("two").unwrap()).is_ok());
+        drop(pod);
+        assert!(!tasks.is_over());
+        tasks.leave_without(&own);
+        assert!(!tasks.is_over());
+        assert!(matches!(
+            tasks.reserve(&Id::parse("two").unwrap()),
+            Err(Failure::Leaves)
+        ));
+        drop(leftover);
+        assert!(tasks.is_over());
     }
 }

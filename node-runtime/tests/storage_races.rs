@@ -11,8 +11,10 @@
 mod disk;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use disk::Links;
 use hosttask_node_runtime::id::Id;
@@ -42,19 +44,26 @@ fn a_folder_that_is_exchanged_for_a_link_never_leads_a_mount_or_its_undoing_outs
     };
     let before = guard();
 
+    let turns = Mutex::new(Turn {
+        folder: at("rootfs/a"),
+        link: at("rootfs/planted"),
+        is_exchanged: false,
+    });
     let (done, exchanged) = (AtomicBool::new(false), AtomicUsize::new(0));
     let (mut placed, mut refused) = (0_usize, 0_usize);
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            let (real, link) = (at("rootfs/a"), at("rootfs/planted"));
             while !done.load(Ordering::SeqCst) {
-                renameat_with(CWD, &real, CWD, &link, RenameFlags::EXCHANGE).unwrap();
-                exchanged.fetch_add(1, Ordering::SeqCst);
+                turns.lock().unwrap().exchange();
+                if exchanged.fetch_add(1, Ordering::SeqCst) >= EXCHANGES {
+                    // From now on it rests in between, so that both outcomes come to pass on every machine.
+                    std::thread::sleep(Duration::from_millis(1));
+                }
             }
         });
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             while exchanged.load(Ordering::SeqCst) < EXCHANGES || placed == 0 || refused == 0 {
-                let count = if once(folder.path()) {
+                let count = if once(folder.path(), &turns) {
                     &mut placed
                 } else {
                     &mut refused
@@ -69,8 +78,28 @@ fn a_folder_that_is_exchanged_for_a_link_never_leads_a_mount_or_its_undoing_outs
     assert!(placed > 0 && refused > 0);
 }
 
+/// Which of the two is where.
+struct Turn {
+    folder: PathBuf,
+    link: PathBuf,
+    is_exchanged: bool,
+}
+
+impl Turn {
+    fn exchange(&mut self) {
+        renameat_with(CWD, &self.folder, CWD, &self.link, RenameFlags::EXCHANGE).unwrap();
+        self.is_exchanged = !self.is_exchanged;
+    }
+
+    fn settle(&mut self) {
+        if self.is_exchanged {
+            self.exchange();
+        }
+    }
+}
+
 /// Places a root with a mount and undoes it; whether it could be placed.
-fn once(folder: &Path) -> bool {
+fn once(folder: &Path, turns: &Mutex<Turn>) -> bool {
     let host = FakeHost::new();
     let job = host.create_job("hosttask-web").unwrap();
     let (id, mut places) = (Id::parse("web").unwrap(), host.places());
@@ -105,14 +134,13 @@ fn once(folder: &Path) -> bool {
         Ok(())
     });
     undo(&storage, &noted).unwrap();
-    // While the folder is exchanged, what was made in it is found by a later undoing only.
-    for _ in 0..1_000 {
-        let left = [folder.join("rootfs/a/b"), folder.join("rootfs/planted/b")];
-        if left.iter().all(|it| count(it) <= 1) && !folder.join("hpc/web").exists() {
-            break;
-        }
-        undo(&storage, &noted).unwrap();
-    }
+    // While the folder is exchanged, what was made in it is found by a later undoing only: now it stands still, where it was.
+    let mut turn = turns.lock().unwrap();
+    turn.settle();
+    undo(&storage, &noted).unwrap();
+    let left = ["rootfs/a/b", "hpc"].map(|it| count(&folder.join(it)));
+    assert_eq!(left, [0, 0], "left after {noted:?}");
+    drop(turn);
     done.is_ok()
 }
 

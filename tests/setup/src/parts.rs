@@ -205,7 +205,13 @@ fn windows_tests(part: &mut Session) -> Result<(), NotSetUp> {
     crds.args(["--package", "hosttask-crds", "--lib", "--tests"]);
     part.test(crds.args(SHOW));
     let mut runtime = on_windows(&wine);
-    part.test(runtime.args(except_contract()).args(SHOW));
+    let mut programs = except_contract();
+    without(&mut programs, "shim");
+    part.skip(
+        "the calls of a shim, tests/shim (some of them crash the server of Wine 8 now and then; run them by hand)"
+            .to_owned(),
+    );
+    part.test(runtime.args(programs).args(SHOW));
     wine.stop(part);
     Ok(())
 }
@@ -289,6 +295,13 @@ const PURE: [&str; 5] = [
 
 /// The package of the node runtime.
 const RUNTIME: &str = "hosttask-node-runtime";
+
+/// Takes a test program out of the arguments of `cargo test`.
+fn without(arguments: &mut Vec<String>, program: &str) {
+    if let Some(name) = arguments.iter().position(|it| it == program) {
+        arguments.drain(name.saturating_sub(1)..=name);
+    }
+}
 
 /// Every test program of the node runtime but that of the contract, which is a part of its own.
 fn except_contract() -> Vec<String> {

@@ -211,7 +211,10 @@ fn windows_tests(part: &mut Session) -> Result<(), NotSetUp> {
         "the calls of a shim, tests/shim (some of them crash the server of Wine 8 now and then; run them by hand)"
             .to_owned(),
     );
-    part.test(runtime.args(programs).args(SHOW));
+    // A write to a pipe that nobody reads does not always time out there, and the test waits for ever.
+    let stalls = "native::whoever_stalls_in_a_frame_or_takes_no_answer_is_hung_up_on";
+    part.skip(format!("{stalls} (Wine does not always cut a write short)"));
+    part.test(runtime.args(programs).args(SHOW).args(["--skip", stalls]));
     wine.stop(part);
     Ok(())
 }

@@ -326,7 +326,7 @@ fn the_statistics_of_the_node_have_the_processor_time_of_each_container() {
             .await;
         bench.running("measured").await;
         let path = format!("/api/v1/nodes/{}/proxy/stats/summary", bench.node.name());
-        hosttask_tests::poll::until("the numbers of the container", bench::SOON, || async {
+        poll::until("the numbers of the container", SOON, || async {
             let answer = bench
                 .cluster
                 .kubectl(&["get", "--raw", &path])

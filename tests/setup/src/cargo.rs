@@ -63,3 +63,12 @@ pub(crate) fn claim_target_dir() -> io::Result<()> {
     fs::create_dir_all(target_dir())?;
     fs::write(&mark, here)
 }
+
+/// The arguments of `cargo test` for the library, the programs and the test programs `all` of a package, but for some.
+pub(crate) fn tests_of(package: &str, mut all: Vec<String>, left_out: &[&str]) -> Vec<String> {
+    all.retain(|name| !left_out.contains(&name.as_str()));
+    all.sort();
+    let always = ["--package", package, "--lib", "--bins"].map(ToOwned::to_owned);
+    let tests = all.into_iter().flat_map(|name| ["--test".to_owned(), name]);
+    always.into_iter().chain(tests).collect()
+}

@@ -58,19 +58,45 @@ pub(crate) fn windows_node(part: &mut Session) -> Result<(), NotSetUp> {
 }
 
 /// What `cargo test` is told for all test programs of the bench that are no lanes.
-pub(crate) fn all_others() -> Vec<String> {
-    let folder = cargo::root().join("tests").join("suites");
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let files = entries.map(|entry| entry.path());
-    let files = files.filter(|path| path.extension().is_some_and(|end| end == "rs"));
-    let names = files.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()));
-    let mut names: Vec<String> = names
-        .filter(|name| !LANES.contains(&name.as_str()))
-        .collect();
-    names.sort();
-    let tests = names
-        .into_iter()
-        .flat_map(|name| ["--test".to_owned(), name]);
-    let always = ["--package", "hosttask-tests", "--lib", "--bins"].map(ToOwned::to_owned);
-    always.into_iter().chain(tests).collect()
+///
+/// # Errors
+/// The clone has no manifest that names them.
+pub(crate) fn all_others() -> Result<Vec<String>, NotSetUp> {
+    let path = cargo::root().join("tests").join("Cargo.toml");
+    let manifest = fs::read_to_string(path);
+    let manifest = manifest.map_err(|error| NotSetUp(format!("tests/Cargo.toml: {error}")))?;
+    Ok(cargo::tests_of("hosttask-tests", suites(&manifest), &LANES))
+}
+
+/// The test programs that a manifest names. Files beside them may be parts of several.
+fn suites(manifest: &str) -> Vec<String> {
+    let tables = manifest.split("[[test]]").skip(1);
+    let names = tables.filter_map(|table| {
+        let mut lines = table.lines();
+        lines.find_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"'))
+    });
+    names.map(ToOwned::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_suite_of_the_manifest_runs_in_a_lane_or_with_the_others_and_no_module_is_taken_for_one()
+     {
+        let others = all_others().unwrap();
+        let has = |name: &str| others.iter().any(|it| it == name);
+        assert!(has("daemon") && has("kills"));
+        assert!(LANES.iter().all(|lane| !has(lane)));
+        assert!(!has("validated"), "it is a module of others");
+        let manifest = fs::read_to_string(cargo::root().join("tests/Cargo.toml")).unwrap();
+        let all = suites(&manifest);
+        assert_eq!(all.len(), manifest.matches("[[test]]").count());
+        assert!(LANES.iter().all(|lane| all.iter().any(|it| it == lane)));
+        assert_eq!(
+            others.iter().filter(|it| *it == "--test").count(),
+            all.len() - LANES.len()
+        );
+    }
 }

@@ -205,8 +205,6 @@ fn windows_tests(part: &mut Session) -> Result<(), NotSetUp> {
     crds.args(["--package", "hosttask-crds", "--lib", "--tests"]);
     part.test(crds.args(SHOW));
     let mut runtime = on_windows(&wine);
-    let mut programs = except_contract();
-    without(&mut programs, "shim");
     part.skip(
         "the calls of a shim, tests/shim (some of them crash the server of Wine 8 now and then; run them by hand)"
             .to_owned(),
@@ -214,7 +212,12 @@ fn windows_tests(part: &mut Session) -> Result<(), NotSetUp> {
     // A write to a pipe that nobody reads does not always time out there, and the test waits for ever.
     let stalls = "native::whoever_stalls_in_a_frame_or_takes_no_answer_is_hung_up_on";
     part.skip(format!("{stalls} (Wine does not always cut a write short)"));
-    part.test(runtime.args(programs).args(SHOW).args(["--skip", stalls]));
+    part.test(
+        runtime
+            .args(runtime_except(&[CONTRACT, "shim"]))
+            .args(SHOW)
+            .args(["--skip", stalls]),
+    );
     wine.stop(part);
     Ok(())
 }
@@ -236,7 +239,7 @@ fn contract(part: &mut Session) -> Result<(), NotSetUp> {
 
 #[expect(clippy::unnecessary_wraps, reason = "every part has the same shape")]
 fn node_runtime(part: &mut Session) -> Result<(), NotSetUp> {
-    part.test(test().args(except_contract()).args(SHOW));
+    part.test(test().args(runtime_except(&[CONTRACT])).args(SHOW));
     Ok(())
 }
 
@@ -299,28 +302,18 @@ const PURE: [&str; 5] = [
 /// The package of the node runtime.
 const RUNTIME: &str = "hosttask-node-runtime";
 
-/// Takes a test program out of the arguments of `cargo test`.
-fn without(arguments: &mut Vec<String>, program: &str) {
-    if let Some(name) = arguments.iter().position(|it| it == program) {
-        arguments.drain(name.saturating_sub(1)..=name);
-    }
-}
+/// The test program that is a part of its own.
+const CONTRACT: &str = "contract";
 
-/// Every test program of the node runtime but that of the contract, which is a part of its own.
-fn except_contract() -> Vec<String> {
+/// What `cargo test` is told for the node runtime, but for some of its test programs.
+fn runtime_except(left_out: &[&str]) -> Vec<String> {
     let folder = cargo::root().join("node-runtime").join("tests");
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let programs = entries.map(|entry| entry.path()).filter(|path| {
         path.extension().is_some_and(|end| end == "rs") || path.join("main.rs").is_file()
     });
     let names = programs.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()));
-    let mut names: Vec<String> = names.filter(|name| name != "contract").collect();
-    names.sort();
-    let tests = names
-        .into_iter()
-        .flat_map(|name| ["--test".to_owned(), name]);
-    let always = ["--package", RUNTIME, "--lib", "--bins"].map(ToOwned::to_owned);
-    always.into_iter().chain(tests).collect()
+    cargo::tests_of(RUNTIME, names.collect(), left_out)
 }
 
 /// A Wine that is ready for the tests of Windows programs.
@@ -356,6 +349,7 @@ fn kustomize(part: &mut Session) -> Result<(), NotSetUp> {
 
 fn suites(part: &mut Session) -> Result<(), NotSetUp> {
     control_plane(part)?;
+    let others = lanes::all_others()?;
     // The suites start the operator and the supervisor as programs.
     let mut build = cargo();
     build.args(["build", "--locked", "--bins"]);
@@ -366,7 +360,7 @@ fn suites(part: &mut Session) -> Result<(), NotSetUp> {
         "hosttask-tests",
     ]);
     if part.check(&mut build) {
-        part.test(test().args(lanes::all_others()).args(SHOW));
+        part.test(test().args(others).args(SHOW));
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Does what was planned.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use super::containerd_config::{DROP_IN, with_import, without_import};
 use super::look::file_name;
 use super::plan::Step;
 use super::{Error, PROGRAMS, Places};
+use crate::record::replace::{self, RealDisk};
 use crate::sys::Services;
 
 /// How long a service may take to start or to stop.
@@ -136,16 +137,9 @@ fn remove_file(path: &Path) -> Result<(), Error> {
 fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let folder = path.parent().unwrap_or_else(|| Path::new(""));
     fs::create_dir_all(folder).map_err(Error::file("make the folder", folder))?;
-    let mut name = path.as_os_str().to_owned();
-    name.push(".new");
-    let new = PathBuf::from(name);
-    let write = || {
-        let mut file = fs::File::create(&new)?;
-        file.write_all(bytes)?;
-        file.sync_all()
-    };
-    write().map_err(Error::file("write", &new))?;
-    fs::rename(&new, path).map_err(Error::file("replace", path))
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let replaced = replace::replace(&RealDisk, folder, &name, bytes);
+    replaced.map_err(Error::file("replace", path))
 }
 
 fn restart_or_undo(

@@ -1,7 +1,7 @@
 //! `record`: what is kept on disk about a container, so that a crash loses nothing.
 
 pub mod format;
-mod replace;
+pub(crate) mod replace;
 mod store;
 
 use std::collections::BTreeMap;

@@ -70,7 +70,7 @@ impl Ground {
         };
         let mut noted = Vec::new();
         let mut note = |undo| {
-            noted.push(undo);
+            noted.extend(undo);
             Ok(())
         };
         let done = storage::place(self.host.storage(), &request, &mut note).unwrap();

@@ -1,4 +1,4 @@
-//! A container in which much was run has no more threads and open handles than before.
+//! A container in which much was run has no more threads than before, and no open handles for what was run.
 
 #![expect(
     clippy::unwrap_used,
@@ -9,6 +9,7 @@
 #[path = "container/bench.rs"]
 #[expect(dead_code, reason = "this test needs only a part of the bench")]
 mod bench;
+mod scene;
 
 use std::time::Instant;
 

@@ -10,6 +10,7 @@ use hosttask_node_runtime::id::Id;
 use hosttask_node_runtime::launch::{
     Command, Context, Plan, ProcessPlan, Surroundings, exec, plan, resolve,
 };
+use hosttask_node_runtime::sys::fake::places_of;
 use hosttask_node_runtime::sys::{Features, LimitKind, Places, Rules};
 use serde::Deserialize;
 use serde_json::Value;
@@ -244,14 +245,7 @@ fn host(kind: &Kind) -> (Places, Features) {
         group_accounts: true,
         ..Features::default()
     };
-    let windows = Places {
-        rules: Rules::Windows,
-        windows: r"C:\Windows".to_owned(),
-        system: r"C:\Windows\System32".to_owned(),
-        container_root: r"C:\hpc\".to_owned(),
-        state_root: r"C:\ProgramData\hosttask\node".to_owned(),
-        processors: 4,
-    };
+    let windows = places_of(Rules::Windows);
     let lacks = |kinds: &[LimitKind]| {
         let mut limits = everything.limits.clone();
         limits.retain(|kind| !kinds.contains(kind));
@@ -280,16 +274,6 @@ fn host(kind: &Kind) -> (Places, Features) {
             };
             (windows, features)
         }
-        Kind::Linux => {
-            let places = Places {
-                rules: Rules::Posix,
-                windows: String::new(),
-                system: "/usr/bin".to_owned(),
-                container_root: "/run/hosttask/roots/".to_owned(),
-                state_root: "/var/lib/hosttask/node".to_owned(),
-                processors: 4,
-            };
-            (places, Features::default())
-        }
+        Kind::Linux => (places_of(Rules::Posix), Features::default()),
     }
 }

@@ -1,4 +1,5 @@
 //! Laws of the launch plan, for inputs that nobody thought of. The fuzz targets in `fuzz/` call the same functions.
+//! In one file, longer than others: the laws share the ways to make up a config.
 #![expect(clippy::unwrap_used, reason = "a law fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,7 +9,8 @@ use hosttask_node_runtime::id::Id;
 use hosttask_node_runtime::launch::{
     self, Command, Context, Plan, Problems, ProcessPlan, Surroundings, path, quote, split,
 };
-use hosttask_node_runtime::sys::{Features, LimitKind, Places, Rules, User};
+use hosttask_node_runtime::sys::fake::places_of;
+use hosttask_node_runtime::sys::{Features, LimitKind, Rules, User};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{Config, RngAlgorithm, RngSeed};
@@ -21,21 +23,6 @@ fn runs(cases: u32) -> Config {
         rng_seed: RngSeed::Fixed(0x5eed),
         failure_persistence: None,
         ..Config::default()
-    }
-}
-
-fn places(rules: Rules) -> Places {
-    let text = |windows: &str, posix: &str| match rules {
-        Rules::Windows => windows.to_owned(),
-        Rules::Posix => posix.to_owned(),
-    };
-    Places {
-        rules,
-        windows: text(r"C:\Windows", ""),
-        system: text(r"C:\Windows\System32", "/usr/bin"),
-        container_root: text(r"C:\hpc\", "/run/hpc/"),
-        state_root: text(r"C:\ProgramData\hosttask\node", "/var/lib/hosttask"),
-        processors: 4,
     }
 }
 
@@ -57,7 +44,7 @@ fn features() -> Features {
 
 fn plan(config: &[u8]) -> Result<Plan, Problems> {
     let context = Context {
-        places: &places(Rules::Windows),
+        places: &places_of(Rules::Windows),
         features: &features(),
         id: &Id::parse("web").unwrap(),
         bundle: r"C:\bundle",
@@ -295,7 +282,7 @@ fn resolve(
     exists: &dyn Fn(&str) -> bool,
 ) -> Result<hosttask_node_runtime::sys::Launch, launch::ResolveError> {
     let surroundings = Surroundings {
-        places: &places(Rules::Windows),
+        places: &places_of(Rules::Windows),
         root: r"C:\hpc\web\",
         user_environment,
         is_file: exists,

@@ -232,8 +232,6 @@ fn every_kind_of_damage_is_named_and_never_read_as_a_record() {
         why(&good[..good.len() - 1]),
         Damage::Length { .. }
     ));
-    let longer = [good.as_slice(), b" "].concat();
-    assert!(matches!(why(&longer), Damage::Length { .. }));
     assert_eq!(why(&vec![b'h'; LARGEST + 1]), Damage::Large);
     assert_eq!(why(&vec![0; good.len()]), Damage::Magic);
     assert_eq!(why(&encode(&record("db")).unwrap()), Damage::Other);

@@ -144,14 +144,34 @@ fn every_record_is_read_as_it_was_written() {
 }
 
 #[test]
-fn a_changed_file_is_damaged_whatever_was_changed() {
+fn a_changed_file_is_damaged_whatever_was_changed_and_what_follows_it_is_nothing() {
     runner()
         .run(&(record(), change()), |(record, change)| {
             let bytes = encode(&record).unwrap();
             let changed = changed(&bytes, &change);
             prop_assume!(changed != bytes);
             let read = decode(&id(), &changed);
-            prop_assert!(matches!(read, Err(Error::Damaged { .. })), "{:?}", read);
+            if changed.starts_with(&bytes) {
+                prop_assert_eq!(read.unwrap(), record);
+            } else {
+                prop_assert!(matches!(read, Err(Error::Damaged { .. })), "{:?}", read);
+            }
+            Ok(())
+        })
+        .unwrap();
+}
+
+#[test]
+fn a_file_with_an_added_record_is_never_read_as_what_nobody_wrote() {
+    runner()
+        .run(&(record(), record(), change()), |(one, two, change)| {
+            let bytes = [encode(&one).unwrap(), encode(&two).unwrap()].concat();
+            match decode(&id(), &changed(&bytes, &change)) {
+                Ok(read) => prop_assert!(read == one || read == two, "{:?}", read),
+                Err(error) => {
+                    prop_assert!(matches!(error, Error::Damaged { .. }), "{:?}", error);
+                }
+            }
             Ok(())
         })
         .unwrap();

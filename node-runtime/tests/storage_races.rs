@@ -130,7 +130,7 @@ fn once(folder: &Path, turns: &Mutex<Turn>) -> bool {
     let mut noted = Vec::new();
     let storage = Links::with(vec![Means::Symlink], usize::MAX);
     let done = place(&storage, &request, &mut |undo| {
-        noted.push(undo);
+        noted.extend(undo);
         Ok(())
     });
     undo(&storage, &noted).unwrap();

@@ -1,6 +1,6 @@
 //! What only Windows has: whole exit codes, whitelists of handles, jobs that end with their holder, Ctrl+C for a whole tree.
 //!
-//! The whole file is for Windows, because nothing in it can be asked of another system.
+//! The whole file is for Windows, because nothing in it can be asked of another system; so it is longer than others.
 #![cfg(windows)]
 #![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 

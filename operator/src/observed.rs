@@ -205,8 +205,11 @@ pub struct PodView {
     pub started: bool,
     /// What keeps a container from running.
     pub trouble: Option<Trouble>,
-    /// How its program ended.
+    /// How its program ended, where it does not run again or crashes again and again.
     pub exit: Option<Exit>,
+    /// The newest run that ended of the containers that were restarted, whatever they do now; none where no restart was seen
+    /// within `restart_window`.
+    pub last_run: Option<Exit>,
 }
 
 /// What keeps a container from running.

@@ -63,6 +63,11 @@ fn program(name: &str) -> Outcome<PathBuf> {
     Ok(found.ok_or_else(|| format!("there is no {name} beside {}", own.display()))?)
 }
 
+/// A name that no run before this one had: what a bench leaves that was killed stands in nobody's way.
+fn name(stem: &str) -> String {
+    format!("{stem}-{}", std::process::id())
+}
+
 fn spec(steps: &[&str]) -> Outcome<Spec> {
     Ok(Spec::new(&program("probe")?, steps))
 }
@@ -88,9 +93,10 @@ fn memory() -> Outcome<()> {
 fn pod(shim: &Path, count: usize) -> Outcome<Costs> {
     let containerd = Containerd::start(shim.to_owned())?;
     let client = containerd.client("bench")?;
-    let names: Vec<String> = (0..count).map(|it| format!("c{it}")).collect();
+    let names: Vec<String> = (0..count).map(|it| name(&format!("c{it}"))).collect();
+    let pod = name("c0");
     for name in &names {
-        client.create(name, shim, &spec(&["hang"])?.in_pod(name, "c0"))?;
+        client.create(name, shim, &spec(&["hang"])?.in_pod(name, &pod))?;
         client.call("start", name, "")?;
     }
     // After a call to each, so that nothing that is made at first use is left out.
@@ -119,8 +125,9 @@ fn execs(count: usize) -> Outcome<()> {
     let containerd = Containerd::start(shim.clone())?;
     let client = containerd.client("bench")?;
     let spec = spec(&["hang"])?;
-    client.create("web", &shim, &spec)?;
-    client.call("start", "web", "")?;
+    let web = name("web");
+    client.create(&web, &shim, &spec)?;
+    client.call("start", &web, "")?;
     println!("     execs  processes  PSS MB   RSS MB   threads  descriptors  seconds");
     let begin = Instant::now();
     let step = count.div_ceil(LOOKS).max(1);
@@ -133,25 +140,25 @@ fn execs(count: usize) -> Outcome<()> {
             println!("{:>10}  {helpers}  {:>11}", "helpers", helpers.descriptors);
         }
         if done < count {
-            exec(&client, &spec, done)?;
+            exec(&client, &web, &spec, done)?;
         }
     }
-    end(&client, "web")
+    end(&client, &web)
 }
 
-/// One process in `web`, from its start to its removal.
-fn exec(client: &Client, spec: &Spec, number: usize) -> Outcome<()> {
+/// One process in a container, from its start to its removal.
+fn exec(client: &Client, id: &str, spec: &Spec, number: usize) -> Outcome<()> {
     let name = format!("e{number}");
     client.ask(&Ask {
         call: "exec",
-        id: "web".to_owned(),
+        id: id.to_owned(),
         exec: name.clone(),
         value: spec.process(&["exit", "7"]),
         ..Ask::default()
     })?;
-    client.call("start", "web", &name)?;
-    expect_code(&client.call("wait", "web", &name)?, 7)?;
-    client.call("delete", "web", &name)?;
+    client.call("start", id, &name)?;
+    expect_code(&client.call("wait", id, &name)?, 7)?;
+    client.call("delete", id, &name)?;
     Ok(())
 }
 
@@ -177,7 +184,7 @@ fn lives(count: usize) -> Outcome<()> {
             if number >= count {
                 return Ok(());
             }
-            let name = format!("c{number}");
+            let name = name(&format!("c{number}"));
             life(&client, &name, &shim, &spec).map_err(|e| format!("{name}: {e}"))?;
         }
     };

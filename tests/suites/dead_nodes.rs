@@ -30,9 +30,7 @@ async fn bed() -> TestBed {
             node_monitor_grace: Duration::from_secs(20),
             ..ClusterOptions::default()
         },
-        operators: vec![OperatorOptions {
-            args: ["--qps=200", "--burst=400"].map(str::to_owned).to_vec(),
-        }],
+        operators: vec![OperatorOptions::default().and(&["--qps=200", "--burst=400"])],
     })
     .await
     .unwrap()

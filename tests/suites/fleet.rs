@@ -261,7 +261,9 @@ async fn a_deletion_waits_for_the_containers_within_the_grace_period() {
         .unwrap();
     bench
         .pod_when("slow", |pod| {
-            !is_ready(pod) && !main_container(pod)["state"]["running"].is_null()
+            pod.metadata.deletion_timestamp.is_some()
+                && is_ready(pod)
+                && !main_container(pod)["state"]["running"].is_null()
         })
         .await;
     let gone = until("the pod to go", LIMIT, || async {

@@ -17,7 +17,7 @@ use serde_json::json;
 use tokio::sync::OnceCell;
 
 /// How long a step of a scenario may take on a slow machine.
-const SOON: Duration = Duration::from_mins(2);
+const SOON: Duration = Duration::from_mins(6);
 
 async fn bed() -> &'static TestBed {
     static BED: OnceCell<TestBed> = OnceCell::const_new();
@@ -26,10 +26,10 @@ async fn bed() -> &'static TestBed {
             nodes: 4,
             ..FleetOptions::default()
         };
-        let args = ["--qps=500", "--burst=1000"].map(str::to_owned).to_vec();
+        let operator = OperatorOptions::default().and(&["--qps=500", "--burst=1000"]);
         BedOptions {
             fleet,
-            operators: vec![OperatorOptions { args }],
+            operators: vec![operator],
             ..BedOptions::default()
         }
     })

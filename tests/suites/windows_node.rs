@@ -10,6 +10,8 @@
 
 #[path = "windows_node/bench.rs"]
 mod bench;
+#[path = "windows_node/volumes.rs"]
+mod volumes;
 
 use std::time::Instant;
 
@@ -316,7 +318,7 @@ fn a_program_that_ends_when_asked_does_not_wait_for_the_end_of_its_grace_period(
 }
 
 #[test]
-fn the_statistics_of_the_node_have_the_processor_time_of_each_container() {
+fn the_statistics_of_the_node_have_the_processor_time_and_the_memory_of_each_container() {
     scenario(async {
         let bench = bench().await;
         let _quiet = bench.beside_others().await;
@@ -339,9 +341,12 @@ fn the_statistics_of_the_node_have_the_processor_time_of_each_container() {
                 .into_iter()
                 .find(|pod| pod["podRef"]["name"] == "measured")
                 .ok_or_else(|| answer.stdout.clone())?;
-            // Wine counts no memory of a job, and under load a second on the clock is less of the processor.
-            match pod["containers"][0]["cpu"]["usageCoreNanoSeconds"].as_u64() {
-                Some(processor) if processor >= 100_000_000 => Ok(()),
+            let container = &pod["containers"][0];
+            let processor = container["cpu"]["usageCoreNanoSeconds"].as_u64();
+            let memory = container["memory"]["workingSetBytes"].as_u64();
+            // Under load a second on the clock is less of the processor.
+            match (processor, memory) {
+                (Some(100_000_000..), Some(1..)) => Ok(()),
                 _ => Err(pod.to_string()),
             }
         })

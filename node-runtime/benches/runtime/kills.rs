@@ -44,15 +44,18 @@ pub(crate) fn kills(bench: &Bench) {
         let boundary = usize::try_from(turn).unwrap() % BOUNDARIES.len();
         let mut commands = victim.go_to(boundary);
         killed += u32::from(victim.kill_holder(host.as_ref()));
-        let begin = Instant::now();
-        while victim.running() > 0 && begin.elapsed() < JUDGED {
-            std::thread::park_timeout(Duration::from_millis(20));
-        }
-        slowest = slowest.max(begin.elapsed());
-        leaked += victim.running();
+        // What a command had just asked for may be born after the first look.
         for command in &mut commands {
             command.wait().unwrap();
         }
+        let begin = Instant::now();
+        let mut left = victim.running();
+        while left > 0 && begin.elapsed() < JUDGED {
+            std::thread::park_timeout(Duration::from_millis(20));
+            left = victim.running();
+        }
+        slowest = slowest.max(begin.elapsed());
+        leaked += left;
         // The holder of a container that was only being created may have been born after the first look.
         victim.kill_holder(host.as_ref());
         victim.finish(&["delete", "--force", victim.name.as_str()]);

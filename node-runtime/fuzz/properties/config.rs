@@ -4,21 +4,15 @@ use std::collections::BTreeMap;
 
 use hosttask_node_runtime::id::Id;
 use hosttask_node_runtime::launch::{self, Context, Surroundings};
-use hosttask_node_runtime::sys::{Features, Places, Rules};
+use hosttask_node_runtime::sys::fake::places_of;
+use hosttask_node_runtime::sys::{Features, Rules};
 
 /// A config that is good, so that a process can be started in its container.
 const CONTAINER: &[u8] =
     br#"{"ociVersion":"1.1.0","process":{"args":["x"],"user":{"username":"S-1-5-18"}}}"#;
 
 pub(crate) fn check(bytes: &[u8]) {
-    let places = Places {
-        rules: Rules::Windows,
-        windows: r"C:\Windows".to_owned(),
-        system: r"C:\Windows\System32".to_owned(),
-        container_root: r"C:\hpc\".to_owned(),
-        state_root: r"C:\ProgramData\hosttask\node".to_owned(),
-        processors: 4,
-    };
+    let places = places_of(Rules::Windows);
     let features = Features {
         service_accounts: true,
         group_accounts: true,

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hosttask_node_runtime::launch::{Command, ProcessPlan, Surroundings, resolve};
-use hosttask_node_runtime::sys::{Places, Rules, User};
+use hosttask_node_runtime::sys::fake::places_of;
+use hosttask_node_runtime::sys::{Rules, User};
 
 /// Variables, as names and values.
 pub(crate) type Entries = Vec<(String, String)>;
@@ -26,14 +27,7 @@ pub(crate) fn check(user: Entries, config: Entries) {
         drop_privileges: BTreeSet::new(),
         allow_batch: false,
     };
-    let places = Places {
-        rules: Rules::Windows,
-        windows: r"C:\Windows".to_owned(),
-        system: r"C:\Windows\System32".to_owned(),
-        container_root: r"C:\hpc\".to_owned(),
-        state_root: r"C:\ProgramData\hosttask\node".to_owned(),
-        processors: 4,
-    };
+    let places = places_of(Rules::Windows);
     let surroundings = Surroundings {
         places: &places,
         root: r"C:\hpc\web\",

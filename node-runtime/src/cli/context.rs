@@ -5,15 +5,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde::de::DeserializeOwned;
+
 use super::arguments::{Global, LogFormat, Output};
 use super::error::CommandError;
+use crate::container::{Standing, inspect};
 use crate::id::Id;
 use crate::install;
 use crate::keeper::address;
 use crate::keeper::client::Client;
+use crate::keeper::protocol::Request;
 use crate::log::Format;
 use crate::record::{self, Record, Store};
-use crate::sys::{self, Host, Places, ProcessId};
+use crate::sys::{self, Host, Job, Places, ProcessId};
 
 /// How long a keeper that has nothing to hold any more may take to end.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -51,6 +55,19 @@ impl Context {
         })
     }
 
+    /// The records, for whoever only looks: none where no container was ever made, and no folder is made for them.
+    pub(super) fn records(&self) -> Result<Option<Store>, CommandError> {
+        Ok(Store::open_existing(&self.root, self.host.storage())?)
+    }
+
+    /// That a container is not there.
+    pub(super) fn no_container(&self, id: &Id) -> CommandError {
+        CommandError::NoContainer {
+            id: id.clone(),
+            root: self.root.clone(),
+        }
+    }
+
     /// The records.
     pub(super) fn store(&self) -> Result<Store, CommandError> {
         Ok(Store::open(&self.root, self.host.storage())?)
@@ -60,10 +77,7 @@ impl Context {
     pub(super) fn record(&self, store: &Store, id: &Id) -> Result<Record, CommandError> {
         match store.read(id) {
             Ok(record) => Ok(record),
-            Err(record::Error::NotFound { .. }) => Err(CommandError::NoContainer {
-                id: id.clone(),
-                root: self.root.clone(),
-            }),
+            Err(record::Error::NotFound { .. }) => Err(self.no_container(id)),
             Err(error) => Err(error.into()),
         }
     }
@@ -73,10 +87,38 @@ impl Context {
         // Only a container that is not there, or whose keeper is gone, needs the record: the address is known.
         match Client::connect(self.host.as_ref(), &self.address(id)) {
             Err(error) if error.is_gone() => {
-                self.record(&self.store()?, id)?;
-                Err(CommandError::NoKeeper(id.clone()))
+                let store = self.records()?.ok_or_else(|| self.no_container(id))?;
+                self.record(&store, id)?;
+                let found = inspect(self.host.as_ref(), &store, id)?;
+                Err(match found.record {
+                    // Only a shim holds a container without an address.
+                    Some(record)
+                        if record.address.is_none() && found.standing == Standing::Held =>
+                    {
+                        CommandError::HeldByShim(id.clone())
+                    }
+                    _ => CommandError::NoKeeper(id.clone()),
+                })
             }
             connected => Ok(connected?),
+        }
+    }
+
+    /// What its keeper says about a container that runs, or, where a shim holds it, its job: everybody may look at that.
+    pub(super) fn ask_or_look<T: DeserializeOwned>(
+        &self,
+        id: &Id,
+        request: &Request,
+        look: impl FnOnce(&dyn Job) -> io::Result<T>,
+    ) -> Result<T, CommandError> {
+        match self.keeper(id) {
+            Ok(mut keeper) => Ok(keeper.ask_now(request)?),
+            Err(CommandError::HeldByShim(id)) => {
+                let name = self.record(&self.store()?, &id)?.job;
+                let looked = self.host.open_job(&name).and_then(|job| look(job.as_ref()));
+                looked.map_err(|source| CommandError::Job { id, source })
+            }
+            Err(error) => Err(error),
         }
     }
 
@@ -97,15 +139,8 @@ impl Context {
     /// How many containers that containerd started are on this node, in all of its namespaces.
     pub(super) fn shim_containers(&self) -> Result<usize, CommandError> {
         let root = install::shim_root(&self.places);
-        let entries = match std::fs::read_dir(&root) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-            Err(error) => return Err(CommandError::file("read", root)(error)),
-        };
         let mut count = 0;
-        for entry in entries {
-            let entry = entry.map_err(CommandError::file("read", &root))?;
-            let store = Store::open(&entry.path(), self.host.storage())?;
+        for store in Store::open_namespaces(&root, self.host.storage())? {
             count += store.list()?.len();
         }
         Ok(count)

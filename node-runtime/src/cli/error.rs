@@ -31,7 +31,10 @@ pub(super) enum CommandError {
     #[error("{0} things could not be removed, see above; what holds them has to end first")]
     Left(usize),
     /// There is no such container.
-    #[error("there is no container {id} in {}; `hosttask-node list` shows those there are", root.display())]
+    #[error(
+        "there is no container {id} in {root}; `hosttask-node --root \"{root}\" list` shows those there are, and --root names another folder of records",
+        root = root.display()
+    )]
     NoContainer {
         /// Its name.
         id: Id,
@@ -46,6 +49,19 @@ pub(super) enum CommandError {
         "the keeper of {0} is gone, and with it everything that ran in it; `hosttask-node delete {0}` removes the rest"
     )]
     NoKeeper(Id),
+    /// A shim holds it, and only containerd may ask that.
+    #[error(
+        "a shim of containerd holds {0}; ask containerd for that, by `ctr`, `crictl` or `kubectl`"
+    )]
+    HeldByShim(Id),
+    /// The job of a container that a shim holds could not be looked at.
+    #[error("failed to look at the job of {id}")]
+    Job {
+        /// Whose.
+        id: Id,
+        /// What the system said.
+        source: io::Error,
+    },
     /// Records could not be read or written.
     #[error(transparent)]
     Record(#[from] record::Error),

@@ -245,21 +245,11 @@ fn name(kind: LimitKind) -> &'static str {
 mod tests {
     use super::*;
     use crate::sys::Rules;
-
-    fn places() -> Places {
-        Places {
-            rules: Rules::Windows,
-            windows: r"C:\Windows".to_owned(),
-            system: r"C:\Windows\System32".to_owned(),
-            container_root: r"C:\hpc\".to_owned(),
-            state_root: r"C:\ProgramData\hosttask\node".to_owned(),
-            processors: 2,
-        }
-    }
+    use crate::sys::fake::places_of;
 
     #[test]
     fn a_host_that_can_do_nothing_is_told_what_to_do_and_what_is_refused() {
-        let findings = findings(&Features::default(), &places());
+        let findings = findings(&Features::default(), &places_of(Rules::Windows));
         let root = findings
             .iter()
             .find(|it| it.about == "the root of an image");
@@ -276,7 +266,7 @@ mod tests {
             ..Features::default()
         };
         let place = |features: &Features| {
-            let findings = findings(features, &places());
+            let findings = findings(features, &places_of(Rules::Windows));
             let found = findings
                 .iter()
                 .find(|it| it.about == "the root of an image");
@@ -284,7 +274,7 @@ mod tests {
         };
         assert_eq!(place(&features), r"it appears at C:\hpc\ID\ by a junction");
         features.view_refused = Some("access denied".to_owned());
-        let fixes: Vec<String> = findings(&features, &places())
+        let fixes: Vec<String> = findings(&features, &places_of(Rules::Windows))
             .into_iter()
             .filter_map(|it| it.fix)
             .collect();

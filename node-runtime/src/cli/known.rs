@@ -130,7 +130,8 @@ pub(super) fn added(context: &Context, id: &Id, exec: &Id) -> Result<KnownAdded,
 
 /// What is known about a container that exists.
 pub(super) fn known(context: &Context, id: &Id) -> Result<Known, CommandError> {
-    let store = context.store()?;
+    let store = context.records()?;
+    let store = store.ok_or_else(|| context.no_container(id))?;
     // Says in our words that there is none.
     if let Err(error @ CommandError::NoContainer { .. }) = context.record(&store, id) {
         return Err(error);
@@ -141,7 +142,10 @@ pub(super) fn known(context: &Context, id: &Id) -> Result<Known, CommandError> {
 
 /// What is known about all containers, in order of their names.
 pub(super) fn all(context: &Context) -> Result<Vec<Known>, CommandError> {
-    let found = inspect_all(context.host.as_ref(), &context.store()?)?;
+    let Some(store) = context.records()? else {
+        return Ok(Vec::new());
+    };
+    let found = inspect_all(context.host.as_ref(), &store)?;
     let all = found.into_iter().map(|found| complete(context, found));
     Ok(all.collect())
 }

@@ -87,7 +87,8 @@ fn table(context: &Context, all: &[Known]) -> std::io::Result<()> {
 
 /// `ps`.
 pub(super) fn processes(context: &Context, id: &Id) -> Result<u32, CommandError> {
-    let processes: Vec<ProcessInfo> = context.keeper(id)?.ask_now(&Request::Processes)?;
+    let request = Request::Processes;
+    let processes: Vec<ProcessInfo> = context.ask_or_look(id, &request, |job| job.processes())?;
     let now = context.host.now();
     let row = |process: &ProcessInfo| {
         let cpu = process
@@ -115,7 +116,7 @@ pub(super) fn processes(context: &Context, id: &Id) -> Result<u32, CommandError>
 
 /// `stats`.
 pub(super) fn usage(context: &Context, id: &Id) -> Result<u32, CommandError> {
-    let usage: Usage = context.keeper(id)?.ask_now(&Request::Usage)?;
+    let usage: Usage = context.ask_or_look(id, &Request::Usage, |job| job.usage())?;
     let printed = match context.output(Output::Table) {
         Output::Json => output::json(&json!({ "id": id, "usage": usage })),
         Output::Table => output::table(&["WHAT", "USED"], usage_rows(&usage)),

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::events::Hub;
 use super::inner::{Inner, Life};
 use super::process::{Entry, release};
+use super::recover::boot_id;
 use super::stdio::Prepared;
 use super::{Error, Options, stop};
 use crate::id::Id;
@@ -83,9 +84,7 @@ pub(super) fn create(host: Arc<dyn Host>, options: Options) -> Result<Arc<Inner>
 }
 
 fn first_record(host: &dyn Host, options: &Options) -> Result<Record, Error> {
-    let boot_id = host
-        .boot_id()
-        .map_err(Error::host("find out when the host was started"))?;
+    let boot_id = boot_id(host)?;
     Ok(Record {
         id: options.id.clone(),
         bundle: options.bundle.to_string_lossy().into_owned(),
@@ -162,6 +161,7 @@ impl Making<'_> {
     }
 
     fn make(&self, record: &mut Record) -> Result<(Arc<dyn Job>, Placed), Error> {
+        // A creator that dies before this leaves a folder that nobody knows, and a name that is taken until a sweep.
         self.folder.write(record)?;
         let job = self.job(record)?;
         if self.plan.limits != Limits::default() {
@@ -170,7 +170,8 @@ impl Making<'_> {
         }
         let placed = self.place(record, job.as_ref())?;
         record.phase = Phase::Created;
-        self.folder.write(record)?;
+        // What a loss of power takes back with it is not needed: what was done for it is written down, and is undone.
+        self.folder.add(record)?;
         Ok((job, placed))
     }
 
@@ -190,7 +191,7 @@ impl Making<'_> {
             places: &self.host.places(),
         };
         let mut note = |undo| {
-            record.undo.push(undo);
+            record.undo.extend(undo);
             self.folder.write(record).map_err(io::Error::other)
         };
         Ok(storage::place(self.host.storage(), &request, &mut note)?)

@@ -138,19 +138,20 @@ impl Inner {
         }
     }
 
-    fn write(&self, record: &Record) -> Result<(), record::Error> {
+    /// Does something with the folder of records, as long as the container has one.
+    fn write(
+        &self,
+        write: impl FnOnce(&Folder) -> Result<(), record::Error>,
+    ) -> Result<(), record::Error> {
         let folder = self.folder.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*folder {
-            Some(folder) => folder.write(record),
-            None => Ok(()),
-        }
+        folder.as_ref().map_or(Ok(()), write)
     }
 
     /// Writes down that it is about to run, so that nobody who finds the record later thinks that it never did.
     fn remember_running(&self, life: &mut Life) -> Result<(), Error> {
         let mut record = life.record.clone();
         record.phase = record::Phase::Running;
-        self.write(&record)?;
+        self.write(|folder| folder.write(&record))?;
         life.record = record;
         Ok(())
     }
@@ -163,11 +164,14 @@ impl Inner {
             }
             Stage::Stopped(_) | Stage::Deleting(_) | Stage::Deleted(_) => record::Phase::Stopped,
         };
-        if let Stage::Running { process, .. } = next.stage {
-            life.record.init = Some(process);
-        }
         life.record.exit = next.exit().cloned();
-        let written = self.write(&life.record);
+        let written = if let Stage::Running { process, .. } = next.stage {
+            life.record.init = Some(process);
+            // That it was about to run is on the disk already, and after a loss of power nobody asks which process it was.
+            self.write(|folder| folder.add(&life.record))
+        } else {
+            self.write(|folder| folder.write(&life.record))
+        };
         life.record_error = written.err().map(|error| error.to_string());
     }
 

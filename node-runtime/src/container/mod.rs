@@ -47,7 +47,9 @@ pub use self::create::pod_job;
 pub use self::driver::Driver;
 pub use self::error::{Error, Kind, chain};
 pub use self::events::{Event, Events};
-pub use self::recover::{Found, Standing, Swept, discard, inspect, inspect_all, sweep};
+pub use self::recover::{
+    Found, Standing, Swept, discard, discard_within, inspect, inspect_all, sweep,
+};
 pub use self::stdio::{Sink, Source, Stdio};
 pub use crate::state::{EventKind, KILLED, Signal};
 
@@ -209,6 +211,14 @@ impl Container {
     /// [`Kind::NotFound`] where it has ended already; [`Kind::FailedPrecondition`] where the process cannot be asked.
     pub fn kill(&self, exec: Option<&Id>, signal: Signal, all: bool) -> Result<(), Error> {
         stop::kill(&self.inner, exec, signal, all)
+    }
+
+    /// Ends every process of the container. A start that is under way is waited for, no longer than `patience`.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] where it has ended already; [`Refused::Starting`] where it is still being started.
+    pub fn end(&self, patience: Duration) -> Result<(), Error> {
+        stop::end(&self.inner, patience)
     }
 
     /// Asks every process to end, waits `grace` for all of them, and ends those that are left. A container that is paused

@@ -21,7 +21,7 @@ use crate::state::KILLED;
 use crate::storage;
 use crate::sys::Host;
 
-/// How long processes that were ended may need until they are gone.
+/// How long processes that were ended may need until they are gone, where the caller does not say.
 const GONE: Duration = Duration::from_secs(10);
 
 /// What is known about a container from outside of its keeper.
@@ -192,23 +192,23 @@ fn is_live(host: &dyn Host, found: &Found) -> bool {
     match (&found.standing, &found.record) {
         (Standing::Stopped { .. }, _) => false,
         (Standing::Held, _) | (Standing::Unknown { .. }, None) => true,
-        (Standing::Unknown { .. }, Some(record)) => !is_ended(host, record),
+        (Standing::Unknown { .. }, Some(record)) => !is_ended(host, record, GONE),
     }
 }
 
 /// Ends the job of a container whose keeper is gone. Whether nothing of it runs then.
-fn is_ended(host: &dyn Host, record: &Record) -> bool {
+fn is_ended(host: &dyn Host, record: &Record, patience: Duration) -> bool {
     let keeper = record.keeper.map(|keeper| host.open_process(keeper));
-    matches!(keeper, Some(Ok(None))) && end_job(host, &record.job).is_ok()
+    matches!(keeper, Some(Ok(None))) && end_job(host, &record.job, patience).is_ok()
 }
 
-fn end_job(host: &dyn Host, name: &str) -> io::Result<()> {
+fn end_job(host: &dyn Host, name: &str, patience: Duration) -> io::Result<()> {
     let job = match host.open_job(name) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         opened => opened?,
     };
     job.terminate(KILLED)?;
-    if job.wait_empty(GONE)? {
+    if job.wait_empty(patience)? {
         return Ok(());
     }
     Err(io::Error::new(
@@ -217,11 +217,18 @@ fn end_job(host: &dyn Host, name: &str) -> io::Result<()> {
     ))
 }
 
+/// Which start of the host this is.
+pub(super) fn boot_id(host: &dyn Host) -> Result<String, Error> {
+    let boot_id = host.boot_id();
+    boot_id.map_err(Error::host("find out when the host was started"))
+}
+
 /// Undoes what was done for a container of which nothing runs. One that was never ready is removed; the others stay until
-/// somebody asked how they ended.
+/// somebody asked how they ended. Of one from before the host was started again is not known whether it ever ran: a loss of power
+/// can take back what was written last.
 fn settle(host: &dyn Host, store: &Store, record: Record) -> Result<Option<String>, Error> {
     let id = record.id.clone();
-    if record.phase == Phase::Creating {
+    if record.phase == Phase::Creating && record.boot_id == boot_id(host)? {
         storage::undo(host.storage(), &record.undo)?;
         store.remove(&id)?;
         return Ok(Some(format!("container {id}, which was never ready")));
@@ -252,13 +259,29 @@ pub fn discard(
     id: &Id,
     force: bool,
 ) -> Result<Option<Exit>, Error> {
+    discard_within(host, store, id, force, GONE)
+}
+
+/// The same, for a caller with little time: what was ended has no more than `patience` until it is gone. It can be repeated.
+///
+/// # Errors
+/// Those of [`discard`].
+pub fn discard_within(
+    host: &dyn Host,
+    store: &Store,
+    id: &Id,
+    force: bool,
+    patience: Duration,
+) -> Result<Option<Exit>, Error> {
     let record = match store.read(id) {
-        Err(record::Error::Damaged { .. }) if force => return discard_damaged(host, store, id),
+        Err(record::Error::Damaged { .. }) if force => {
+            return discard_damaged(host, store, id, patience);
+        }
         read => read?,
     };
     match judge(host, &record) {
         Standing::Stopped { .. } => {}
-        Standing::Unknown { .. } if is_ended(host, &record) => {}
+        Standing::Unknown { .. } if is_ended(host, &record, patience) => {}
         Standing::Held => {
             let why = "its keeper lives".to_owned();
             return Err(Error::MightRun {
@@ -279,9 +302,14 @@ pub fn discard(
 }
 
 /// Without a record, the job is known by its name, and what was attached by its marks.
-fn discard_damaged(host: &dyn Host, store: &Store, id: &Id) -> Result<Option<Exit>, Error> {
+fn discard_damaged(
+    host: &dyn Host,
+    store: &Store,
+    id: &Id,
+    patience: Duration,
+) -> Result<Option<Exit>, Error> {
     let name = store.host_name(id);
-    end_job(host, &job_name(&name)).map_err(Error::host("end the processes"))?;
+    end_job(host, &job_name(&name), patience).map_err(Error::host("end the processes"))?;
     let lives = |other: &Id| *other != name;
     storage::sweep(host.storage(), &host.places(), &lives)?;
     remove(host, store, id)?;

@@ -40,6 +40,9 @@ pub enum Source {
     File(PathBuf),
     /// An address for [`Host::connect`]; what is sent there is passed on.
     Pipe(String),
+    /// The same, but connected to when the process is started and no sooner. `ctr` sends what it is given as soon as somebody
+    /// reads, and can say that this was all only once it was told that the task is there.
+    Stream(String),
 }
 
 /// Where a stream leads.
@@ -115,7 +118,7 @@ impl Prepared {
         };
         let sender = match &stdio.stdin {
             Source::Pipe(address) => Some(address.as_str()),
-            Source::Null | Source::File(_) => None,
+            Source::Null | Source::File(_) | Source::Stream(_) => None,
         };
         let mut prepared = Self {
             host: Arc::clone(host),
@@ -155,7 +158,11 @@ impl Prepared {
     }
 
     /// Opens the files and makes the pipes of a process that is about to be started.
-    pub(super) fn open(&self) -> Result<(Streams, Ends), Error> {
+    pub(super) fn open(&mut self) -> Result<(Streams, Ends), Error> {
+        if let (Source::Stream(address), None) = (&self.stdio.stdin, &self.stdin) {
+            let connection = self.host.connect(address, CONNECT);
+            self.stdin = Some(connection.map_err(failed("stdin", address))?);
+        }
         let rules = self.host.places().rules;
         let mut streams = Streams::default();
         let mut ends = Ends {
@@ -167,10 +174,10 @@ impl Prepared {
         let target = self.stdio.stdin.target();
         let file = match &self.stdio.stdin {
             Source::File(path) => Some(File::open(path).map_err(failed("stdin", &target))?),
-            Source::Null | Source::Pipe(_) => None,
+            Source::Null | Source::Pipe(_) | Source::Stream(_) => None,
         };
         // The end of what a terminal reads is the end of the terminal, so its other end is always ours to keep.
-        if self.has_console || matches!(self.stdio.stdin, Source::Pipe(_)) {
+        if self.has_console || self.stdio.stdin.is_passed_on() {
             let (child, ours) = pipe::input().map_err(failed("stdin", &target))?;
             (streams.stdin, ends.stdin, ends.typed) = (Some(child), Some(ours), file);
         } else {
@@ -223,12 +230,17 @@ impl Prepared {
 }
 
 impl Source {
+    /// Whether it comes through us.
+    fn is_passed_on(&self) -> bool {
+        matches!(self, Self::Pipe(_) | Self::Stream(_))
+    }
+
     /// How it is called in an error.
     fn target(&self) -> String {
         match self {
             Self::Null => "the terminal".to_owned(),
             Self::File(path) => path.display().to_string(),
-            Self::Pipe(address) => address.clone(),
+            Self::Pipe(address) | Self::Stream(address) => address.clone(),
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::id::Id;
 use crate::record::Exit;
 use crate::state::{Effect, Refused, Request, Signal};
 
-/// How long a signal waits for a start that is under way.
+/// How long a request waits for a start that is under way, where its caller does not say.
 const START: Duration = Duration::from_secs(30);
 
 /// How long processes that were killed may need until they are gone.
@@ -26,7 +26,17 @@ pub(super) fn kill(
         Some(id) => Request::SignalAdded(id.clone(), signal),
         None => Request::Signal(signal),
     };
-    for effect in once_started(inner, &request)? {
+    carry_out(inner, once_started(inner, &request)?)
+}
+
+/// Ends all processes, and waits so long for a start that is under way.
+pub(super) fn end(inner: &Inner, patience: Duration) -> Result<(), Error> {
+    let request = Request::Signal(Signal::Kill);
+    carry_out(inner, once_started_within(inner, &request, patience)?)
+}
+
+fn carry_out(inner: &Inner, effects: Vec<Effect>) -> Result<(), Error> {
+    for effect in effects {
         if let Effect::InterruptAdded(id) = &effect {
             ask(inner, id)?;
         } else if effect == Effect::Interrupt {
@@ -82,6 +92,14 @@ pub(super) fn stop(inner: &Inner, grace: Duration) -> Result<Exit, Error> {
 /// Applies a request that has to wait while a process is being started: then there is nobody to be told, but there will be.
 /// Returns what takes long.
 pub(super) fn once_started(inner: &Inner, request: &Request) -> Result<Vec<Effect>, Error> {
+    once_started_within(inner, request, START)
+}
+
+fn once_started_within(
+    inner: &Inner,
+    request: &Request,
+    patience: Duration,
+) -> Result<Vec<Effect>, Error> {
     let begin = Instant::now();
     let mut life = inner.lock();
     loop {
@@ -89,7 +107,7 @@ pub(super) fn once_started(inner: &Inner, request: &Request) -> Result<Vec<Effec
             Err(error @ Error::Refused(Refused::Starting | Refused::AddedStarting(_))) => error,
             other => return other,
         };
-        let left = START.saturating_sub(begin.elapsed());
+        let left = patience.saturating_sub(begin.elapsed());
         if left.is_zero() {
             return Err(error);
         }

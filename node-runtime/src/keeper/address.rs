@@ -54,21 +54,11 @@ fn digest(root: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn places(rules: Rules) -> Places {
-        Places {
-            rules,
-            windows: String::new(),
-            system: String::new(),
-            container_root: String::new(),
-            state_root: String::new(),
-            processors: 1,
-        }
-    }
+    use crate::sys::fake::places_of;
 
     #[test]
     fn two_roots_have_two_pipes_and_one_root_in_any_case_has_one() {
-        let places = places(Rules::Windows);
+        let places = places_of(Rules::Windows);
         let id = Id::parse("web").unwrap();
         let of = |root: &str| of_keeper(&places, Path::new(root), &id);
         assert_eq!(of(r"C:\State"), of(r"c:\state"));
@@ -79,7 +69,7 @@ mod tests {
 
     #[test]
     fn a_socket_lies_in_the_root() {
-        let places = places(Rules::Posix);
+        let places = places_of(Rules::Posix);
         let id = Id::parse("web").unwrap();
         let root = Path::new("/var/lib/x");
         let inside = |parts: &[&str]| root.join(parts.iter().collect::<PathBuf>());

@@ -126,16 +126,16 @@ fn directory(
 mod tests {
     use serde_json::json;
 
-    use super::super::spec::tests::windows_places;
     use super::*;
     use crate::id::Id;
-    use crate::sys::Features;
+    use crate::sys::fake::places_of;
+    use crate::sys::{Features, Rules};
 
     /// What is missing of a config on a host that has these folders.
     fn missing_of(config: &Value, folders: &[&str]) -> Vec<String> {
         let id = Id::parse("web").unwrap();
         let context = Context {
-            places: &windows_places(),
+            places: &places_of(Rules::Windows),
             features: &Features {
                 service_accounts: true,
                 ..Features::default()

@@ -100,12 +100,12 @@ pub(super) fn location(text: &str, places: &Places) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::spec::tests::windows_places;
     use super::*;
+    use crate::sys::fake::places_of;
 
     #[test]
     fn a_location_is_a_folder_of_its_own_with_a_separator_at_its_end() {
-        let places = windows_places();
+        let places = places_of(Rules::Windows);
         let of = |text| location(text, &places);
         assert_eq!(of(r"c:\roots\a").as_deref(), Ok(r"C:\roots\a\"));
         assert_eq!(of(r"D:/roots/").as_deref(), Ok(r"D:\roots\"));

@@ -1,4 +1,4 @@
-//! `record::format`: the bytes of a record: a header that finds damage, then JSON.
+//! `record::format`: the bytes of a file with a record: a header that finds damage, then JSON, and perhaps later records after it.
 //!
 //! ```text
 //!   0  magic       "hosttask"
@@ -9,6 +9,10 @@
 //! ```
 //!
 //! The header is the same in every version, so damage is told apart from a newer version before the body is looked at.
+//!
+//! The first record was flushed before anything relied on it, so that damage to it is an error. Zeros follow, in which later records
+//! are written, each with a header of its own, without waiting for the disk: a crash of the writer can leave the last one in part, and
+//! a loss of power anything in its place. It is as if such a one was never added.
 
 use std::fmt;
 
@@ -19,7 +23,12 @@ use crate::record::{Error, Record};
 pub const LARGEST: usize = 1024 * 1024;
 
 /// The version that is written. Every version up to it is read.
-pub const VERSION: u32 = 1;
+///
+/// 1 had one record and nothing after it.
+pub const VERSION: u32 = 2;
+
+/// What the space of files is handed out in, at least: files up to here take the same.
+const PAGE: usize = 4096;
 
 /// What the file starts with.
 const MAGIC: &[u8] = b"hosttask";
@@ -35,7 +44,7 @@ pub enum Damage {
     Large,
     /// It starts with something else than our mark.
     Magic,
-    /// It has fewer or more bytes than its header says.
+    /// It has fewer bytes than its header says.
     Length {
         /// What the header says, in bytes.
         expected: usize,
@@ -106,15 +115,46 @@ pub fn encode(record: &Record) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
-/// The record in any bytes, or what is wrong with them.
+/// The bytes of a file that begins with a record, which [`encode`] made, and has room for a later one.
+///
+/// The room is there from the start, so that the file is what it is on the disk: one that grows is moved by some file systems, and
+/// with it what was flushed. A record for which there is no room replaces the file.
+pub fn with_room(mut record: Vec<u8>) -> Vec<u8> {
+    let wanted = record.len().saturating_mul(2).saturating_add(PAGE / 8);
+    let length = wanted.next_multiple_of(PAGE).min(LARGEST);
+    record.resize(length.max(record.len()), 0);
+    record
+}
+
+/// The last whole record in any bytes, or what is wrong with the first.
 ///
 /// Fails with [`Error::Damaged`] and [`Error::Newer`]; `id` is whose record it has to be.
 pub fn decode(id: &Id, bytes: &[u8]) -> Result<Record, Error> {
+    last(id, bytes).map(|(record, _)| record)
+}
+
+/// The last whole record, and how many bytes stand before what follows it.
+pub(crate) fn last(id: &Id, bytes: &[u8]) -> Result<(Record, usize), Error> {
+    if bytes.len() > LARGEST {
+        return Err(Error::Damaged {
+            id: id.clone(),
+            why: Damage::Large,
+        });
+    }
+    let (mut record, mut rest) = first(id, bytes)?;
+    while let Ok((later, after)) = first(id, rest) {
+        (record, rest) = (later, after);
+    }
+    Ok((record, bytes.len() - rest.len()))
+}
+
+/// The first record, and the bytes after it.
+fn first<'a>(id: &Id, bytes: &'a [u8]) -> Result<(Record, &'a [u8]), Error> {
     let damaged = |why| Error::Damaged {
         id: id.clone(),
         why,
     };
-    let (version, body) = open(bytes).map_err(damaged)?;
+    let (version, body, rest) = open(bytes).map_err(damaged)?;
     match version {
         0 => return Err(damaged(Damage::Version)),
         1..=VERSION => {}
@@ -132,17 +172,14 @@ pub fn decode(id: &Id, bytes: &[u8]) -> Result<Record, Error> {
         })
     })?;
     if record.id == *id {
-        Ok(record)
+        Ok((record, rest))
     } else {
         Err(damaged(Damage::Other))
     }
 }
 
-/// The version and the body, once the header was found true.
-fn open(bytes: &[u8]) -> Result<(u32, &[u8]), Damage> {
-    if bytes.len() > LARGEST {
-        return Err(Damage::Large);
-    }
+/// The version, the body and the bytes after it, once the header was found true.
+fn open(bytes: &[u8]) -> Result<(u32, &[u8], &[u8]), Damage> {
     let start = bytes.get(..MAGIC.len()).ok_or(Damage::Short)?;
     if start != MAGIC {
         return Err(Damage::Magic);
@@ -150,16 +187,16 @@ fn open(bytes: &[u8]) -> Result<(u32, &[u8]), Damage> {
     let rest = bytes.get(MAGIC.len()..).unwrap_or_default();
     let (version, rest) = number(rest)?;
     let (length, rest) = number(rest)?;
-    let (sum, body) = number(rest)?;
+    let (sum, rest) = number(rest)?;
     let expected = usize::try_from(length).map_err(|_| Damage::Large)?;
-    if expected != body.len() {
-        let found = body.len();
-        return Err(Damage::Length { expected, found });
-    }
+    let found = rest.len();
+    let (body, rest) = rest
+        .split_at_checked(expected)
+        .ok_or(Damage::Length { expected, found })?;
     if checksum(version, length, body) != sum {
         return Err(Damage::Checksum);
     }
-    Ok((version, body))
+    Ok((version, body, rest))
 }
 
 /// The next number and what follows it.

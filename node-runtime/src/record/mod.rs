@@ -1,5 +1,6 @@
-//! `record`: what is kept on disk about a container, so that a crash loses nothing.
+//! `record`: what is kept on disk about a container, so that a crash loses nothing, and a loss of power nothing that has to be undone.
 
+mod add;
 pub mod format;
 pub(crate) mod replace;
 mod store;
@@ -59,7 +60,7 @@ pub struct Record {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
-    /// Its root and its job are being made.
+    /// Its root and its job are being made, or were when the host lost its power a moment later.
     Creating,
     /// It can be started.
     Created,

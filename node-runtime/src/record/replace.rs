@@ -1,10 +1,12 @@
 //! `record::replace`: puts a file in the place of another so that a crash or a full disk leaves one of the two, whole.
 
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Seek as _, SeekFrom, Write};
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
+
+use crate::sys;
 
 /// How long a rename is tried: Windows refuses one over a file that somebody has open, which a reader of a record, an indexer
 /// or a virus scanner has for a moment.
@@ -23,6 +25,8 @@ pub(crate) trait Disk {
     fn flush_names(&self, folder: &Path) -> io::Result<()>;
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Writes bytes into a file, from so many of its bytes on, without waiting for the disk.
+    fn write_into(&self, path: &Path, from: usize, bytes: &[u8]) -> io::Result<()>;
 }
 
 /// The disk of the host.
@@ -51,12 +55,18 @@ impl Disk for RealDisk {
     }
 
     fn flush_names(&self, folder: &Path) -> io::Result<()> {
-        // Windows opens no folder as a file, and writes its names through its own journal.
-        File::open(folder).map_or(Ok(()), |folder| folder.sync_all())
+        sys::flush_names(folder)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
+    }
+
+    fn write_into(&self, path: &Path, from: usize, bytes: &[u8]) -> io::Result<()> {
+        let mut file = File::options().write(true).open(path)?;
+        let from = u64::try_from(from).map_err(io::Error::other)?;
+        file.seek(SeekFrom::Start(from))?;
+        file.write_all(bytes)
     }
 }
 
@@ -122,6 +132,10 @@ mod tests {
         fn remove(&self, path: &Path) -> io::Result<()> {
             self.step()?;
             RealDisk.remove(path)
+        }
+        fn write_into(&self, path: &Path, from: usize, bytes: &[u8]) -> io::Result<()> {
+            self.step()?;
+            RealDisk.write_into(path, from, bytes)
         }
     }
 

@@ -1,7 +1,7 @@
 //! `record::store`: one folder per container, made by one creator only, removed as a whole.
 //!
 //! ```text
-//!   ROOT/containers/ID/record   what is known, replaced as a whole
+//!   ROOT/containers/ID/record   what is known, replaced as a whole or added to
 //!                      lock     locked by whoever writes
 //!                      …        the container's own files
 //!   ROOT/trash/ID.N             what is being removed
@@ -9,7 +9,8 @@
 //! ```
 //!
 //! A folder without a record is no container: its creation or its removal was cut short, and nothing was done to the host
-//! for it, since what is done is written down first.
+//! for it, since what is done is written down first. Longer than other files: what keeps a creator, a remover and a sweep apart is
+//! the order of their steps, and that is read side by side.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -22,6 +23,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::id::Id;
+use crate::record::add::add;
 use crate::record::format::{self, Damage};
 use crate::record::replace::{Disk as _, RealDisk, replace};
 use crate::record::{Error, Record};
@@ -76,6 +78,17 @@ impl Lock {
     fn file(&self) -> MutexGuard<'_, Option<File>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// The same, for whoever writes a record of a container that must not be removed.
+    fn held(&self, record: &Record) -> Result<MutexGuard<'_, Option<File>>, Error> {
+        let file = self.file();
+        if file.is_some() {
+            return Ok(file);
+        }
+        Err(Error::NotFound {
+            id: record.id.clone(),
+        })
+    }
 }
 
 impl Folder {
@@ -88,20 +101,43 @@ impl Folder {
     ///
     /// Fails with [`Error::Other`] for the record of another container, and with [`Error::NotFound`] once it was removed.
     pub fn write(&self, record: &Record) -> Result<(), Error> {
-        if record.id != self.id {
-            return Err(Error::Other {
-                id: self.id.clone(),
-                other: record.id.clone(),
-            });
-        }
+        self.check(record)?;
         write(&self.path, &self.lock, record)
+    }
+
+    /// Writes a record without waiting for the disk: it is the one that is read from now on, also after a crash of this process. A
+    /// loss of power can take it back; what was there before is there then.
+    ///
+    /// Fails as [`Folder::write`].
+    pub fn add(&self, record: &Record) -> Result<(), Error> {
+        self.check(record)?;
+        let bytes = format::encode(record)?;
+        let held = self.lock.held(record)?;
+        let added = add(&RealDisk, &self.path.join(RECORD), &self.id, &bytes);
+        drop(held);
+        match added {
+            Ok(true) => Ok(()),
+            // Somebody may read it for whom Windows keeps writers out for a moment: replacing waits for him.
+            Ok(false) | Err(_) => write(&self.path, &self.lock, record),
+        }
+    }
+
+    fn check(&self, record: &Record) -> Result<(), Error> {
+        if record.id == self.id {
+            return Ok(());
+        }
+        Err(Error::Other {
+            id: self.id.clone(),
+            other: record.id.clone(),
+        })
     }
 }
 
 impl Store {
     /// Opens the records in a folder; makes and protects it first.
     ///
-    /// Fails with [`Error::Link`] where `root` is a link: whoever made it could exchange what it leads to.
+    /// Fails with [`Error::Link`] where `root` is a link: whoever made it could exchange what it leads to; with
+    /// [`Error::NoFolder`] where it is a file, or below one.
     pub fn open(root: &Path, storage: &dyn Storage) -> Result<Self, Error> {
         make_protected(root, storage)?;
         let folder = |name| {
@@ -115,6 +151,17 @@ impl Store {
             namespace: read_namespace(root)?,
             held: Mutex::default(),
         })
+    }
+
+    /// Opens the records in a folder; none where there are none. Makes nothing.
+    ///
+    /// Fails as [`Store::open`].
+    pub fn open_existing(root: &Path, storage: &dyn Storage) -> Result<Option<Self>, Error> {
+        if is_there(&root.join("containers")) {
+            return Self::open(root, storage).map(Some);
+        }
+        // Below a file Windows finds nothing, where Linux says that it is no folder.
+        in_the_way(root).map_or(Ok(None), |path| Err(Error::NoFolder { path }))
     }
 
     /// Opens the records of a namespace of containerd, in a folder of that name below `root`, which is protected too.
@@ -135,6 +182,21 @@ impl Store {
             namespace: Some(namespace.clone()),
             ..store
         })
+    }
+
+    /// Opens the records of every namespace of containerd below `root`; none where there is no such folder.
+    ///
+    /// Fails as [`Store::open`].
+    pub fn open_namespaces(root: &Path, storage: &dyn Storage) -> Result<Vec<Self>, Error> {
+        let entries = match fs::read_dir(root) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(failed("read", root))?,
+        };
+        let opened = entries.map(|entry| {
+            let entry = entry.map_err(failed("read", root))?;
+            Self::open(&entry.path(), storage)
+        });
+        opened.collect()
     }
 
     /// The name of a container on the whole host: that of its job, its root and its account.
@@ -204,12 +266,7 @@ impl Store {
                 why: Damage::NoFile,
             });
         }
-        let mut bytes = Vec::new();
-        // One byte more than allowed is enough to see that there are too many.
-        let most = u64::try_from(format::LARGEST).unwrap_or(u64::MAX) + 1;
-        File::open(&path)
-            .and_then(|file| file.take(most).read_to_end(&mut bytes))
-            .map_err(failed("read", &path))?;
+        let bytes = read_file(&path).map_err(failed("read", &path))?;
         format::decode(id, &bytes)
     }
 
@@ -396,14 +453,17 @@ fn mark(root: &Path, namespace: &Id) -> io::Result<()> {
     RealDisk.flush_names(root)
 }
 
+/// The bytes of the file of a record; of one that is too large so many that it is seen.
+pub(super) fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let most = u64::try_from(format::LARGEST).unwrap_or(u64::MAX) + 1;
+    let mut bytes = Vec::new();
+    File::open(path)?.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 fn write(path: &Path, lock: &Lock, record: &Record) -> Result<(), Error> {
-    let bytes = format::encode(record)?;
-    let file = lock.file();
-    if file.is_none() {
-        return Err(Error::NotFound {
-            id: record.id.clone(),
-        });
-    }
+    let bytes = format::with_room(format::encode(record)?);
+    let _held = lock.held(record)?;
     replace(&RealDisk, path, RECORD, &bytes).map_err(failed("write the record in", path))
 }
 

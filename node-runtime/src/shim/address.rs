@@ -56,17 +56,7 @@ fn digest(containerd: &str, namespace: &Id, id: &Id) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn places(rules: Rules) -> Places {
-        Places {
-            rules,
-            windows: String::new(),
-            system: String::new(),
-            container_root: String::new(),
-            state_root: String::new(),
-            processors: 1,
-        }
-    }
+    use crate::sys::fake::places_of;
 
     fn id(text: &str) -> Id {
         Id::parse(text).unwrap()
@@ -74,7 +64,7 @@ mod tests {
 
     #[test]
     fn a_pipe_is_where_only_administrators_can_make_one() {
-        let windows = places(Rules::Windows);
+        let windows = places_of(Rules::Windows);
         let address = of_shim(&windows, "any", None, &id("k8s.io"), &id("web"));
         let expected = r"\\.\pipe\ProtectedPrefix\Administrators\containerd-shim-k8s.io--web-pipe";
         assert_eq!(address, expected);
@@ -89,7 +79,7 @@ mod tests {
 
     #[test]
     fn a_socket_has_a_name_of_its_own_that_is_short_enough() {
-        let posix = places(Rules::Posix);
+        let posix = places_of(Rules::Posix);
         let of = |containerd: &str, namespace: &str, name: &str| {
             of_shim(&posix, containerd, None, &id(namespace), &id(name))
         };
@@ -109,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_folder_that_containerd_names_is_used() {
-        let posix = places(Rules::Posix);
+        let posix = places_of(Rules::Posix);
         let address = of_shim(&posix, "c", Some("/tmp/s/"), &id("a"), &id("b"));
         assert!(
             address.starts_with("unix:///tmp/s/") && !address.contains("s//"),

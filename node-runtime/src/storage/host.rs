@@ -8,8 +8,8 @@ use crate::storage::error::{Error, Tried};
 use crate::storage::{Undo, place::Request};
 use crate::sys::{Attachment, Entry, Means, Storage};
 
-/// Writes down what is about to be done.
-pub(crate) type Note<'a> = dyn FnMut(Undo) -> io::Result<()> + 'a;
+/// Writes down what is about to be done, by what undoes it: the steps that come next, in their order.
+pub(crate) type Note<'a> = dyn FnMut(Vec<Undo>) -> io::Result<()> + 'a;
 
 /// What the steps of a placement share.
 pub(crate) struct Host<'a> {
@@ -33,6 +33,11 @@ impl<'a> Host<'a> {
 
     /// Writes down what is about to be done. Where that fails it must not be done.
     pub(crate) fn note(&mut self, undo: Undo) -> Result<(), Error> {
+        self.note_all(vec![undo])
+    }
+
+    /// Writes several steps down at once: each time costs a flush of the disk.
+    pub(crate) fn note_all(&mut self, undo: Vec<Undo>) -> Result<(), Error> {
         (self.note)(undo).map_err(|source| Error::Note { source })
     }
 
@@ -43,20 +48,17 @@ impl<'a> Host<'a> {
 
     /// Makes the folders above a place that do not exist yet.
     pub(crate) fn make_above(&mut self, target: &Path) -> Result<(), Error> {
-        let missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
-        let above: Vec<PathBuf> = target
-            .ancestors()
-            .skip(1)
-            .take_while(missing)
-            .map(Path::to_path_buf)
-            .collect();
-        for folder in above.iter().rev() {
-            self.note(Undo::RemoveIfEmpty {
-                path: text(folder)?,
-            })?;
-            make_folder(folder)?;
+        let missing = missing_above(target);
+        if missing.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        self.note_all(
+            missing
+                .iter()
+                .map(|it| removal(it))
+                .collect::<Result<_, _>>()?,
+        )?;
+        missing.iter().try_for_each(|folder| make_folder(folder))
     }
 
     /// Makes `attachment` by the first of `means` that does it. `undo` says how it is undone.
@@ -71,22 +73,48 @@ impl<'a> Host<'a> {
     ) -> Result<Option<Means>, Error> {
         for means in means {
             self.note(undo(*means)?)?;
-            let attached = self.storage.attach(*means, attachment);
-            // A system may say that it did and have done nothing, as Wine 8 does.
-            let seen = attached.and_then(|()| match self.storage.entry(attachment.target)? {
-                None if *means != Means::BindFilter => Err(ErrorKind::Unsupported.into()),
-                _ => Ok(()),
-            });
-            match seen {
-                Ok(()) => return Ok(Some(*means)),
-                Err(error) => tried.push(Tried {
-                    means: *means,
-                    why: error.to_string(),
-                }),
+            if self.attach_noted(*means, attachment, tried) {
+                return Ok(Some(*means));
             }
         }
         Ok(None)
     }
+
+    /// Makes `attachment`, which was written down, by one means. Returns whether it does it.
+    pub(crate) fn attach_noted(
+        &self,
+        means: Means,
+        attachment: &Attachment<'_>,
+        tried: &mut Vec<Tried>,
+    ) -> bool {
+        let attached = self.storage.attach(means, attachment);
+        // A system may say that it did and have done nothing, as Wine 8 does.
+        let seen = attached.and_then(|()| match self.storage.entry(attachment.target)? {
+            None if means != Means::BindFilter => Err(ErrorKind::Unsupported.into()),
+            _ => Ok(()),
+        });
+        if let Err(error) = seen {
+            let why = error.to_string();
+            tried.push(Tried { means, why });
+            return false;
+        }
+        true
+    }
+}
+
+/// The folders above a place that do not exist yet, the outermost first.
+pub(crate) fn missing_above(target: &Path) -> Vec<PathBuf> {
+    let missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+    let above = target.ancestors().skip(1).take_while(missing);
+    let mut above: Vec<PathBuf> = above.map(Path::to_path_buf).collect();
+    above.reverse();
+    above
+}
+
+/// What removes a folder that is made.
+pub(crate) fn removal(folder: &Path) -> Result<Undo, Error> {
+    let path = text(folder)?;
+    Ok(Undo::RemoveIfEmpty { path })
 }
 
 /// Makes a folder. One that exists is as good.

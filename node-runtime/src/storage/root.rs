@@ -1,10 +1,11 @@
 //! `storage::root`: makes the folder that is a container's root, and lets it appear at its place.
 
 use std::fs;
+use std::mem;
 use std::path::{Path, PathBuf};
 
 use crate::storage::error::{Error, Tried};
-use crate::storage::host::{Host, failed, make_folder, text};
+use crate::storage::host::{Host, failed, make_folder, missing_above, removal, text};
 use crate::storage::path::{is_separator, parts};
 use crate::storage::unpack::{Bounds, content, fill};
 use crate::storage::{Undo, sweep};
@@ -109,47 +110,53 @@ pub(crate) fn link(
     if means.is_empty() {
         return Ok(None);
     }
-    prepare(host, location)?;
-    if host.entry(target)?.is_some() {
-        return Err(Error::Taken {
-            path: target.clone(),
-        });
+    // Before anything is written down: what undoes our link must not undo that of another.
+    check(host, location)?;
+    let mut folders = missing_above(target);
+    if !location.is_asked_for && !folders.contains(&location.bound) {
+        folders.push(location.bound.clone());
     }
     let id = host.request.id.clone();
     let mark = sweep::mark(target);
-    host.note(Undo::Unmark {
-        path: text(&mark)?,
+    let path = text(&mark)?;
+    let unmark = Undo::Unmark {
+        path,
         id: id.clone(),
-    })?;
-    let attachment = Attachment {
-        source,
-        target,
-        read_only: host.request.root.read_only,
-        job: Some(host.request.job),
     };
-    for means in means {
+    let removals = folders.iter().map(|folder| removal(folder));
+    let mut steps = removals.collect::<Result<Vec<_>, _>>()?;
+    steps.push(unmark);
+    for (index, means) in means.into_iter().enumerate() {
+        steps.push(detach(means, target)?);
+        host.note_all(mem::take(&mut steps))?;
+        if index == 0 {
+            folders.iter().try_for_each(|folder| make_folder(folder))?;
+            check(host, location)?;
+        }
         sweep::write_mark(&mark, &id, means)?;
-        let undo = |means| detach(means, target);
-        if let Some(done) = host.attach(&[means], &attachment, &undo, tried)? {
-            return Ok(Some(done));
+        let attachment = Attachment {
+            source,
+            target,
+            read_only: host.request.root.read_only,
+            job: Some(host.request.job),
+        };
+        if host.attach_noted(means, &attachment, tried) {
+            return Ok(Some(means));
         }
     }
     Ok(None)
 }
 
-/// Makes the folder in which roots appear. It is ours, and the last container removes it.
-fn prepare(host: &mut Host<'_>, location: &Location) -> Result<(), Error> {
-    if location.is_asked_for {
-        return host.make_above(&location.linked);
-    }
+/// Checks that nothing stands where the root is to appear, nor a link where the folder of all roots is.
+fn check(host: &Host<'_>, location: &Location) -> Result<(), Error> {
     let home = &location.bound;
-    host.make_above(home)?;
-    host.note(Undo::RemoveIfEmpty { path: text(home)? })?;
-    make_folder(home)?;
-    match host.entry(home)? {
-        // The last container may have removed it just now; the mark makes it again.
-        Some(Entry::Folder) | None => Ok(()),
-        Some(Entry::File | Entry::Link) => Err(Error::Planted { path: home.clone() }),
+    if !location.is_asked_for && !matches!(host.entry(home)?, None | Some(Entry::Folder)) {
+        return Err(Error::Planted { path: home.clone() });
+    }
+    let path = location.linked.clone();
+    match host.entry(&path)? {
+        Some(_) => Err(Error::Taken { path }),
+        None => Ok(()),
     }
 }
 

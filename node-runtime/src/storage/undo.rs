@@ -13,7 +13,7 @@ use crate::sys::{Entry, Means, Storage};
 /// Takes back each step, newest first. What is gone already is no error, so it can be called again after a crash or a
 /// failure.
 ///
-/// *Guarantees.* Nothing behind a link is touched. A folder is removed with what is in it only when everything that was
+/// *Guarantees.* Nothing behind a link is touched, nor the root of another container at the same place. A folder is removed with what is in it only when everything that was
 /// done before is undone, so that nothing that is mounted in it is removed.
 ///
 /// # Errors
@@ -21,6 +21,9 @@ use crate::sys::{Entry, Means, Storage};
 pub fn undo(storage: &dyn Storage, undo: &[Undo]) -> Result<(), Error> {
     let mut failures: Vec<String> = Vec::new();
     for step in undo.iter().rev() {
+        if is_anothers(step, undo) {
+            continue;
+        }
         if let Err(error) = one(storage, step, failures.is_empty()) {
             failures.push(format!("{}: {error}", words(step)));
         }
@@ -32,11 +35,29 @@ pub fn undo(storage: &dyn Storage, undo: &[Undo]) -> Result<(), Error> {
     Err(Error::Undo { of, failures })
 }
 
+/// Whether a root that is to be taken away is that of another container: its place was to be claimed first, and another did.
+fn is_anothers(step: &Undo, all: &[Undo]) -> bool {
+    let Undo::Detach { target, .. } = step else {
+        return false;
+    };
+    let mark = sweep::mark(Path::new(target));
+    all.iter().any(|claim| {
+        let Undo::Unmark { path, id } = claim else {
+            return false;
+        };
+        Path::new(path) == mark && !sweep::is_of(&mark, id)
+    })
+}
+
 fn one(storage: &dyn Storage, step: &Undo, is_clean: bool) -> io::Result<()> {
     match step {
         Undo::Detach { means, target } => detach(storage, *means, Path::new(target)),
         Undo::RemoveTree { path } => remove_tree(storage, Path::new(path), is_clean),
         Undo::RemoveIfEmpty { path } => remove_if_empty(storage, Path::new(path)),
+        // It tells whose the place is until nothing of it is left there.
+        Undo::Unmark { .. } if !is_clean => Err(io::Error::other(
+            "kept, since what it marks may still be there",
+        )),
         Undo::Unmark { path, id } => unmark(Path::new(path), id),
         Undo::Inside { root, path, change } => inside(storage, root, path, *change),
     }

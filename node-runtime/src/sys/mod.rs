@@ -3,7 +3,7 @@
 //! Nothing above this module knows which system it runs on. A backend decides nothing: it does what it is told and says what
 //! it saw. The contract of each trait stands in its MUST sentences, and `tests/contract` runs the same suite on every
 //! backend: [`fake`] (in memory, everywhere), Windows (job objects, under Wine), and Linux (process groups; for tests and
-//! demonstrations only).
+//! demonstrations only). Longer than other files: the contract is read as a whole, and three backends are held to it.
 
 mod companion;
 pub mod fake;
@@ -191,7 +191,7 @@ pub trait Identity: fmt::Debug + Send + Sync {
 
 /// Serves an address.
 pub trait Listener: fmt::Debug + Send {
-    /// The next client; none after `timeout`.
+    /// The next client; none after `timeout`. One that is gone already is a client too: what it sent MUST be read from it.
     fn accept(&mut self, timeout: Duration) -> io::Result<Option<Box<dyn Connection>>>;
 
     /// Makes [`Listener::accept`] fail from another thread, the one under way and those to come.
@@ -633,6 +633,25 @@ pub fn break_away(command: &mut std::process::Command) {
     use std::os::windows::process::CommandExt as _;
     const CREATE_BREAKAWAY_FROM_JOB: u32 = 0x0100_0000;
     command.creation_flags(CREATE_BREAKAWAY_FROM_JOB);
+}
+
+/// Waits until the names in a folder are on the disk. Windows opens no folder as a file, and keeps names in its own journal.
+///
+/// # Errors
+/// The disk cannot write.
+#[cfg(windows)]
+#[expect(clippy::unnecessary_wraps, reason = "it can fail on other systems")]
+pub(crate) fn flush_names(_folder: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// Waits until the names in a folder are on the disk.
+///
+/// # Errors
+/// The folder cannot be opened, or the disk cannot write.
+#[cfg(unix)]
+pub(crate) fn flush_names(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
 }
 
 /// Asks the system to give a program a console of its own without a window, as every program of a container has.

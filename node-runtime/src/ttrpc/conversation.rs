@@ -80,19 +80,16 @@ impl Conversation {
     fn admit(&self, header: &Header) -> Result<[Share; 2], Status> {
         let bytes = usize::try_from(header.length).unwrap_or(usize::MAX);
         let shares = self.tally.take(bytes).zip(self.server.tally.take(bytes));
-        let shares = shares.ok_or_else(|| {
-            let message = "the shim answers as many calls as it can; try again";
-            Status::new(Code::ResourceExhausted, message)
-        })?;
-        Ok(shares.into())
+        Ok(shares.ok_or_else(busy)?.into())
     }
 
     /// Answers a call in a thread of its own.
     fn answer(&self, stream: u32, payload: Vec<u8>, shares: [Share; 2]) {
         let (server, line) = (Arc::clone(&self.server), Arc::clone(&self.line));
+        let tally = Arc::clone(&self.tally);
         let thread = thread::Builder::new().name("call".to_owned());
         let spawned = thread.spawn(move || {
-            let result = result(&server, &line, &payload);
+            let result = result(&server, &tally, &line, &payload);
             drop(payload);
             line.send(stream, result);
             drop(shares);
@@ -136,8 +133,19 @@ fn check(header: &Header, last: &mut u32) -> Result<bool, Status> {
     }
 }
 
+/// What a call is refused with that has no place.
+fn busy() -> Status {
+    let message = "the shim answers as many calls as it can; try again";
+    Status::new(Code::ResourceExhausted, message)
+}
+
 /// What a call ends with. A panic is the failure of this call alone.
-fn result(server: &Server, line: &Line, request: &[u8]) -> Result<Vec<u8>, Status> {
+fn result(
+    server: &Server,
+    tally: &Arc<Tally>,
+    line: &Line,
+    request: &[u8],
+) -> Result<Vec<u8>, Status> {
     let question = Question::decode(request)?;
     let call = Call {
         service: &question.service,
@@ -146,6 +154,9 @@ fn result(server: &Server, line: &Line, request: &[u8]) -> Result<Vec<u8>, Statu
         timeout: question.timeout,
         caller: Caller::new(&line.has_left, question.timeout),
     };
+    let take_wait = || tally.take_wait().zip(server.tally.take_wait());
+    let waits = server.service.waits(call.service, call.method);
+    let _place = waits.then(|| take_wait().ok_or_else(busy)).transpose()?;
     let called = panic::catch_unwind(AssertUnwindSafe(|| server.service.call(&call)));
     called.unwrap_or_else(|_| {
         let message = format!(

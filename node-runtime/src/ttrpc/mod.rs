@@ -83,4 +83,12 @@ pub trait Service: Send + Sync {
     /// # Errors
     /// What the client is told. `Unimplemented` for a service or a method that it lacks.
     fn call(&self, call: &Call<'_>) -> Result<Vec<u8>, Status>;
+
+    /// How many clients there are; told whenever that changes, in order. It must not wait for anything.
+    fn clients(&self, _count: usize) {}
+
+    /// Whether a method waits for something without a bound, so that its calls may not take every place of a client.
+    fn waits(&self, _service: &str, _method: &str) -> bool {
+        false
+    }
 }

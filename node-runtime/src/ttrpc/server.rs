@@ -22,6 +22,10 @@ pub const MOST_CALLS: usize = 1024;
 /// The most calls under way of one client: a call of `Wait` for each process, and some more.
 pub const MOST_CALLS_OF_A_CLIENT: usize = 256;
 
+/// So many of both are never taken by calls that wait without a bound ([`Service::waits`]): a client cannot say that it gave
+/// one up, and could do nothing any more once it gave up all.
+pub const CALLS_KEPT: usize = 32;
+
 /// The most memory for requests of all clients, in bytes, and for those of one.
 pub const MOST_BYTES: usize = 64 * 1024 * 1024;
 /// See [`MOST_BYTES`].
@@ -88,7 +92,7 @@ impl Server {
     fn new(service: Arc<dyn Service>) -> Self {
         Self {
             service,
-            tally: Tally::new(MOST_CALLS, MOST_BYTES),
+            tally: Tally::new(MOST_CALLS, MOST_CALLS - CALLS_KEPT, MOST_BYTES),
             clients: Mutex::default(),
             news: Mutex::new(0),
             has_news: Condvar::new(),
@@ -156,7 +160,8 @@ impl Server {
         let Some(place) = Place::take(self, incoming.canceller()) else {
             return;
         };
-        let tally = Tally::new(MOST_CALLS_OF_A_CLIENT, MOST_BYTES_OF_A_CLIENT);
+        let calls = MOST_CALLS_OF_A_CLIENT;
+        let tally = Tally::new(calls, calls - CALLS_KEPT, MOST_BYTES_OF_A_CLIENT);
         let conversation = Conversation::new(self, tally, outgoing, incoming.canceller());
         let thread = thread::Builder::new().name("client".to_owned());
         let spawned = thread.spawn(move || {
@@ -194,6 +199,7 @@ impl Place {
         let number = clients.next;
         clients.next += 1;
         clients.hang_up.insert(number, hang_up);
+        server.service.clients(clients.hang_up.len());
         Some(Self {
             server: Arc::clone(server),
             number,
@@ -203,7 +209,10 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.server.clients().hang_up.remove(&self.number);
+        let mut clients = self.server.clients();
+        clients.hang_up.remove(&self.number);
+        self.server.service.clients(clients.hang_up.len());
+        drop(clients);
         self.server.tell();
     }
 }

@@ -191,6 +191,18 @@ fn of_two_creates_with_one_name_at_once_one_succeeds() {
 }
 
 #[test]
+fn whoever_only_looks_makes_no_folders_where_the_root_is_wrong() {
+    let bench = Bench::new();
+    for command in ["state", "ps", "stats", "start", "kill", "delete"] {
+        let refused = bench.fails(&[command, "nobody"], 125);
+        let hint = format!("--root \"{}\" list", bench.root().display());
+        assert!(refused.contains(&hint), "{command}: {refused}");
+    }
+    bench.done(&["list"]);
+    assert!(!bench.root().exists(), "somebody made {:?}", bench.root());
+}
+
+#[test]
 fn a_name_that_is_taken_below_another_root_is_refused_by_saying_so() {
     let (bench, elsewhere) = (Bench::new(), Bench::new());
     bench.detached(&bench.web, &["hang"]);

@@ -4,7 +4,6 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
 
 use hosttask_node_runtime::container::{
     Container, Error, Event, EventKind, Events, Options, Stdio,
@@ -17,11 +16,9 @@ use hosttask_node_runtime::sys::fake::FakeHost;
 use hosttask_node_runtime::sys::{self, Features, Host, User};
 use tempfile::TempDir;
 
-/// How long a test waits for what has to happen.
-pub(crate) const SOON: Duration = Duration::from_mins(1);
+use crate::scene;
 
-/// Whether folders can appear elsewhere. Wine makes no link, and says that it did; a root stays where it is there.
-pub(crate) const HAS_LINKS: bool = std::path::MAIN_SEPARATOR == '/';
+pub(crate) use crate::scene::{HAS_LINKS, SOON, until};
 
 static BENCHES: AtomicU32 = AtomicU32::new(0);
 
@@ -98,21 +95,14 @@ impl Bench {
 
     /// An address nobody else uses, by the rules of the system.
     pub(crate) fn address(&self, name: &str) -> String {
-        let unique = self.folder.path().file_name().unwrap().to_str().unwrap();
-        match std::path::MAIN_SEPARATOR {
-            '/' => self.text(name),
-            _ => format!(r"\\.\pipe\hosttask-test-{unique}-{name}"),
-        }
+        scene::address(self.folder.path(), name)
     }
 
     /// A process that does these steps of `probe`, divided by spaces.
     pub(crate) fn process(&self, steps: &str) -> ProcessPlan {
-        let program = probe();
-        let steps = steps.split_whitespace().map(str::to_owned);
-        let arguments = std::iter::once(program).chain(steps).collect();
         ProcessPlan {
             user: User::Inherit,
-            command: Command::Arguments(arguments),
+            command: Command::Arguments(scene::arguments(steps)),
             directory: String::new(),
             expected_root: self.host.places().container_root,
             environment: [].into(),
@@ -178,42 +168,15 @@ impl Bench {
     /// Nothing of any container is left: no record, no job, no link, no account.
     pub(crate) fn is_clean(&self) {
         assert!(self.store.list().unwrap().is_empty());
-        for folder in ["containers", "trash"] {
-            let left = fs::read_dir(self.path("state").join(folder)).unwrap();
-            assert_eq!(left.count(), 0, "{folder}");
-        }
-        let left = fs::read_dir(self.folder.path()).unwrap();
-        let left = left.map(|it| it.unwrap().file_name().into_string().unwrap());
-        let roots: Vec<_> = left.filter(|it| it.starts_with("root-")).collect();
-        assert!(roots.is_empty(), "{roots:?}");
+        scene::assert_no_files(&self.path("state"), self.folder.path());
         if let Some(fake) = &self.fake {
-            assert!(fake.jobs().is_empty(), "{:?}", fake.jobs());
-            assert!(fake.attached().is_empty(), "{:?}", fake.attached());
-            assert!(fake.accounts().is_empty(), "{:?}", fake.accounts());
-            assert_eq!(fake.running(), 0);
+            scene::assert_unused(fake);
         }
     }
-}
-
-/// The full path of `probe`. The path that cargo tells is not one of Windows where the test runs under Wine.
-pub(crate) fn probe() -> String {
-    let test = std::env::current_exe().unwrap();
-    let folder = test.ancestors().nth(2).unwrap();
-    let file = format!("probe{}", std::env::consts::EXE_SUFFIX);
-    folder.join(file).to_str().unwrap().to_owned()
 }
 
 pub(crate) fn name(id: &str) -> Id {
     Id::parse(id).unwrap()
-}
-
-/// Waits until something is so.
-pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let begin = Instant::now();
-    while !is_so() {
-        assert!(begin.elapsed() < SOON, "not in time: {what}");
-        std::thread::yield_now();
-    }
 }
 
 /// How many programs run in a container. Windows gives each console a process that serves it.

@@ -9,7 +9,8 @@ use hosttask_node_runtime::container::{Container, Kind, Phase, Signal};
 use hosttask_node_runtime::launch::Command;
 use hosttask_node_runtime::record;
 
-use crate::bench::{Bench, SOON, end, everywhere, probe, story, until};
+use crate::bench::{Bench, SOON, end, everywhere, story, until};
+use crate::scene::probe;
 
 #[test]
 fn a_program_runs_from_create_to_delete_and_nothing_is_left() {

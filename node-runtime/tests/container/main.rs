@@ -14,6 +14,8 @@ mod interleavings;
 mod lifecycle;
 mod limits;
 mod recover;
+#[path = "../scene/mod.rs"]
+mod scene;
 mod shim_rootfs;
 mod shim_streams;
 mod shim_volumes;

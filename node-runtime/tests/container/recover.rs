@@ -9,7 +9,8 @@ use hosttask_node_runtime::storage::Undo;
 use hosttask_node_runtime::sys::fake::Operation;
 use hosttask_node_runtime::sys::{Means, ProcessId};
 
-use crate::bench::{Bench, HAS_LINKS, name, probe, until};
+use crate::bench::{Bench, HAS_LINKS, name, until};
+use crate::scene::probe;
 
 /// A process that can be a keeper: it does what `steps` say.
 fn process(bench: &Bench, steps: &[&str]) -> ProcessId {
@@ -167,8 +168,8 @@ fn a_record_that_cannot_be_read_is_unknown_and_only_removed_by_force() {
         .join("web")
         .join("record");
     let mut bytes = fs::read(&file).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
+    let within = b"hosttask".len() + 12 + 2;
+    bytes[within] ^= 1;
     fs::write(&file, bytes).unwrap();
     let job = bench.host.create_job("hosttask-web").unwrap();
     assert!(matches!(standing(&bench, "web"), Standing::Unknown { .. }));
@@ -198,6 +199,24 @@ fn what_the_host_does_not_say_is_unknown() {
         assert!(matches!(standing(&bench, "web"), Standing::Unknown { .. }));
     }
     assert_eq!(standing(&bench, "web"), Standing::Stopped { exit: None });
+}
+
+#[test]
+fn what_a_loss_of_power_makes_look_unfinished_is_undone_and_stays_until_somebody_asks() {
+    let bench = Bench::fake();
+    let mut left = record(&bench, "web", Phase::Creating, Some(dead(&bench)));
+    let tree = bench.text("root-web.tree");
+    fs::create_dir(&tree).unwrap();
+    left.undo = vec![Undo::RemoveTree { path: tree.clone() }];
+    left.boot_id = "an earlier start".to_owned();
+    bench.store.write(&left).unwrap();
+    assert_eq!(sweep(&bench).removed.len(), 1);
+    assert!(!fs::exists(&tree).unwrap());
+    // That it was created and that it ran may have been written and lost.
+    assert_eq!(standing(&bench, "web"), Standing::Stopped { exit: None });
+    assert_eq!(sweep(&bench), container::Swept::default());
+    assert_eq!(discard(&bench, "web", false).unwrap(), None);
+    bench.is_clean();
 }
 
 #[test]

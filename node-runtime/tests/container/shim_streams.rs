@@ -12,7 +12,8 @@ use hosttask_node_runtime::container::{Container, Driver, Kind, Signal, Sink, So
 use hosttask_node_runtime::shim::streams::{self, StreamsRequest};
 use hosttask_node_runtime::sys::{Connection, Listener};
 
-use crate::bench::{Bench, SOON, end, everywhere, probe, until};
+use crate::bench::{Bench, SOON, end, everywhere, until};
+use crate::scene::probe;
 
 /// The streams of a request with these addresses.
 fn asked(bench: &Bench, stdin: &str, stdout: &str, retry: Option<Duration>) -> Stdio {

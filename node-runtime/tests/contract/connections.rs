@@ -146,6 +146,23 @@ pub(crate) fn waiting_for_a_client_ends_with_its_time(bench: &Bench) {
     server.read_exact(&mut [0]).unwrap();
 }
 
+pub(crate) fn what_a_client_sent_is_read_although_it_was_gone_before_it_was_accepted(
+    bench: &Bench,
+) {
+    let at = address(bench);
+    let mut listener = bench.host.listen(&at).unwrap();
+    for text in ["first", "second"] {
+        let mut client = bench.host.connect(&at, LONG).unwrap();
+        client.write_all(text.as_bytes()).unwrap();
+        drop(client);
+        let mut server = listener.accept(LONG).unwrap().unwrap();
+        server.set_timeout(Some(LONG)).unwrap();
+        let mut read = String::new();
+        server.read_to_string(&mut read).unwrap();
+        assert_eq!(read, text);
+    }
+}
+
 pub(crate) fn a_client_does_not_wait_longer_than_it_wants_to(bench: &Bench) {
     let at = address(bench);
     let mut listener = bench.host.listen(&at).unwrap();

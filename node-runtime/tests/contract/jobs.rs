@@ -156,6 +156,18 @@ pub(crate) fn the_list_of_processes_is_in_order_and_names_parents(bench: &Bench)
     );
 }
 
+pub(crate) fn memory_that_a_process_keeps_is_counted(bench: &Bench) {
+    const KEPT: u64 = 32 << 20;
+    let job = bench.job();
+    bench.spawn(job.as_ref(), &["allocate", "32", "hang"]);
+    let private = || job.usage().unwrap().private_working_set_bytes;
+    until("the job has it", || private().is_some_and(|it| it >= KEPT));
+    let list = job.processes().unwrap();
+    let of_process = list[0].private_working_set_bytes;
+    assert!((KEPT..4 * KEPT).contains(&of_process), "{list:?}");
+    assert!(private().is_some_and(|it| it < 4 * KEPT));
+}
+
 pub(crate) fn what_ended_processes_used_is_counted(bench: &Bench) {
     let job = bench.job();
     let process = bench.spawn(job.as_ref(), &["child", "burn", "300", ";"]);

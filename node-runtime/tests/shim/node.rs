@@ -92,6 +92,11 @@ impl Node {
         self.host.places().rules == Rules::Windows
     }
 
+    /// Whether it is Wine, which is no Windows in everything.
+    pub(crate) fn is_wine(&self) -> bool {
+        self.host.features().system.to_lowercase().contains("wine")
+    }
+
     /// A name that no other test has.
     pub(crate) fn name(&self, name: &str) -> String {
         format!("{name}-{}", self.unique)

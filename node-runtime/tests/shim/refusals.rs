@@ -73,7 +73,7 @@ fn a_task_that_cannot_be_created_leaves_its_name_free() {
         checkpoint: node.text("checkpoint"),
         ..good()
     };
-    refused(checkpoint, Code::Unimplemented, "checkpoint");
+    refused(checkpoint, Code::FailedPrecondition, "checkpoint");
     let terminal = CreateTaskRequest {
         terminal: true,
         ..good()

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use containerd_shim_protos::api::DeleteResponse;
+use containerd_shim_protos::api::{DeleteResponse, ShutdownRequest};
 use hosttask_node_runtime::ttrpc::Error;
 use protobuf::Message as _;
 use serde_json::{Value, json};
@@ -97,8 +97,12 @@ fn the_deletion_of_a_container_leaves_the_shim_of_its_pod_alone() {
 }
 
 #[test]
-fn a_shim_whose_start_was_ended_before_containerd_knew_of_it_leaves_by_itself() {
+fn a_shim_that_nobody_uses_leaves_by_itself_whether_its_start_was_ended_or_not() {
     let bench = Bench::new("orphan");
+    let unused = bench.started("unused");
+    // One that somebody is connected to stays, although it has no task either.
+    let used = bench.started("used");
+    let client = bench.client(&used);
     // Served first, so that its address and what else it is given are known.
     let address = bench.started("web");
     let process = bench.process("web");
@@ -131,6 +135,32 @@ fn a_shim_whose_start_was_ended_before_containerd_knew_of_it_leaves_by_itself() 
     until("the shim stays", || shim.try_wait().unwrap().is_some());
     assert_eq!(shim.wait().unwrap().code(), Some(0));
     assert!(!bench.answers(&address, "web"));
+    until("the other one stays", || {
+        names(&bench.bundle("unused")) == ["config.json"]
+    });
+    assert!(!bench.answers(&unused, "unused"));
+    let request = ShutdownRequest {
+        id: "used".to_owned(),
+        ..ShutdownRequest::default()
+    };
+    let request = request.write_to_bytes().unwrap();
+    let answer = client.call("containerd.task.v3.Task", "Shutdown", &request, LONG);
+    answer.unwrap();
+}
+
+#[test]
+fn a_shim_that_leaves_late_leaves_the_files_of_the_one_that_was_started_after_it() {
+    let bench = Bench::new("late");
+    let address = bench.started("web");
+    let process = bench.process("web");
+    let file = bench.bundle("web").join("hosttask-shim.json");
+    let mut known: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    known["process"]["started"] = json!(1);
+    fs::write(&file, known.to_string()).unwrap();
+    bench.shut_down(&address, "web");
+    bench.wait(process);
+    let left = ["address", "config.json", "hosttask-shim.json", "shim.pid"];
+    assert_eq!(names(&bench.bundle("web")), left);
 }
 
 /// Has the shim log a line.

@@ -2,10 +2,13 @@
 
 use std::fs;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use containerd_shim_protos::types::introspection::RuntimeInfo;
+use hosttask_node_runtime::ttrpc::{Call, Code, Service, Status, serve};
 use protobuf::Message as _;
 use serde_json::Value;
 
@@ -154,6 +157,52 @@ fn an_address_that_somebody_else_serves_is_not_given_to_containerd() {
     });
     assert!(said.contains("does not answer at"), "{said}");
     assert_eq!(names(&bench.bundle("web")), ["config.json"]);
+}
+
+/// A shim that is about to leave: it says so to whoever finds it.
+#[derive(Default)]
+struct Leaving {
+    asked: AtomicUsize,
+    has_left: AtomicBool,
+}
+
+impl Service for Leaving {
+    fn call(&self, _call: &Call<'_>) -> Result<Vec<u8>, Status> {
+        self.asked.fetch_add(1, Ordering::AcqRel);
+        Err(Status::new(Code::Unavailable, "about to leave"))
+    }
+}
+
+#[test]
+fn a_start_waits_for_a_shim_of_its_name_that_is_about_to_leave_and_starts_another() {
+    let bench = Bench::new("leaving");
+    let address = bench.started("web");
+    let first = bench.process("web");
+    bench.shut_down(&address, "web");
+    bench.wait(first);
+    let leaving = Arc::new(Leaving::default());
+    let listener = bench.host.listen(&address).unwrap();
+    let second = thread::scope(|scope| {
+        let service = Arc::clone(&leaving);
+        let serving = scope.spawn(|| {
+            let service: Arc<dyn Service> = service;
+            serve(listener, service, &|| {
+                leaving.has_left.load(Ordering::Acquire)
+            })
+        });
+        let starting = scope.spawn(|| bench.started("web"));
+        until("the leaving one is asked again", || {
+            leaving.asked.load(Ordering::Acquire) > 1
+        });
+        assert!(!starting.is_finished());
+        leaving.has_left.store(true, Ordering::Release);
+        serving.join().unwrap().unwrap();
+        starting.join().unwrap()
+    });
+    assert_eq!(second, address);
+    assert!(bench.answers(&address, "web"));
+    bench.shut_down(&address, "web");
+    bench.wait(bench.process("web"));
 }
 
 #[test]

@@ -77,7 +77,17 @@ impl Ground {
     pub(crate) fn try_place(
         &self,
         storage: &dyn Storage,
-        note: &mut dyn FnMut(Undo) -> io::Result<()>,
+        note: &mut dyn FnMut(Vec<Undo>) -> io::Result<()>,
+    ) -> Result<Placed, Error> {
+        self.try_place_as(&self.id, storage, note)
+    }
+
+    /// Places the same for another container.
+    pub(crate) fn try_place_as(
+        &self,
+        id: &Id,
+        storage: &dyn Storage,
+        note: &mut dyn FnMut(Vec<Undo>) -> io::Result<()>,
     ) -> Result<Placed, Error> {
         let root = RootPlan {
             layers: self.layers.clone(),
@@ -87,7 +97,7 @@ impl Ground {
         };
         let (bundle, scratch) = (self.at("bundle"), self.at("scratch"));
         let request = Request {
-            id: &self.id,
+            id,
             root: &root,
             mounts: &self.mounts,
             bundle: &bundle,
@@ -101,7 +111,7 @@ impl Ground {
     pub(crate) fn place(&self, storage: &dyn Storage) -> (Result<Placed, Error>, Vec<Undo>) {
         let mut noted = Vec::new();
         let placed = self.try_place(storage, &mut |undo| {
-            noted.push(undo);
+            noted.extend(undo);
             Ok(())
         });
         (placed, noted)

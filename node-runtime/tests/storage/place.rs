@@ -274,6 +274,32 @@ fn a_destination_in_use_or_behind_a_link_is_refused_and_nothing_is_made_behind_i
 }
 
 #[test]
+fn a_place_that_another_takes_in_the_last_moment_is_not_taken_away_from_it() {
+    if !has_links() {
+        return;
+    }
+    // The second finds the place free; the first takes it while the second writes down that it is about to.
+    let mut ground = Ground::new().layers(&["rootfs"]);
+    ground.location = Some(path(&ground.at("shared/root")));
+    let first = || {
+        let (placed, _) = ground.place(&Links::default());
+        placed.unwrap();
+        ground.everything()
+    };
+    let second = Id::parse("web-2").unwrap();
+    let (mut noted, mut before) = (Vec::new(), None);
+    let placed = ground.try_place_as(&second, &Links::default(), &mut |undo| {
+        noted.extend(undo);
+        before.get_or_insert_with(first);
+        Ok(())
+    });
+    assert!(matches!(placed.unwrap_err(), Error::Taken { .. }));
+    undo(&Links::default(), &noted).unwrap();
+    // The mark and the link are there, and so are their folders.
+    assert_eq!(Some(ground.everything()), before);
+}
+
+#[test]
 fn a_place_that_is_taken_or_claimed_stays_as_it_is() {
     if !has_links() {
         return;

@@ -33,7 +33,7 @@ fn a_crash_before_or_after_any_step_is_undone() {
                 calls += 1;
                 let is_crash = calls > crash;
                 if !is_crash || is_kept {
-                    noted.push(undo);
+                    noted.extend(undo);
                 }
                 if is_crash {
                     return Err(ErrorKind::StorageFull.into());

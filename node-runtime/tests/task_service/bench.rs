@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use containerd_shim_protos::api::{
     CreateTaskRequest, CreateTaskResponse, DeleteRequest, DeleteResponse, Empty,
@@ -24,14 +24,12 @@ use protobuf::well_known_types::any::Any;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// How long a test waits for what has to happen.
-pub(crate) const SOON: Duration = Duration::from_mins(1);
+use crate::scene::{self, HAS_LINKS, arguments};
+
+pub(crate) use crate::scene::{SOON, until};
 
 /// The namespace of all tests.
 pub(crate) const NAMESPACE: &str = "k8s.io";
-
-/// Whether folders can appear elsewhere. Wine makes no link, and says that it did; a root stays where it is there.
-const HAS_LINKS: bool = std::path::MAIN_SEPARATOR == '/';
 
 static BENCHES: AtomicU32 = AtomicU32::new(0);
 
@@ -119,6 +117,11 @@ impl Bench {
 
     pub(crate) fn text(&self, name: &str) -> String {
         self.path(name).to_str().unwrap().to_owned()
+    }
+
+    /// An address that nobody else uses, by the rules of the system.
+    pub(crate) fn address(&self, name: &str) -> String {
+        scene::address(self.folder.path(), name)
     }
 
     pub(crate) fn store(&self) -> Store {
@@ -301,18 +304,10 @@ impl Bench {
     /// Nothing of any task is left: no record, no job, no link, no account.
     pub(crate) fn is_clean(&self) {
         assert!(self.store().list().unwrap().is_empty());
-        for folder in ["containers", "trash"] {
-            let left = fs::read_dir(self.path("state").join(NAMESPACE).join(folder)).unwrap();
-            assert_eq!(left.count(), 0, "{folder}");
-        }
-        let left = fs::read_dir(self.folder.path()).unwrap();
-        let left = left.map(|it| it.unwrap().file_name().into_string().unwrap());
-        let roots: Vec<_> = left.filter(|it| it.starts_with("root-")).collect();
-        assert!(roots.is_empty(), "{roots:?}");
+        let store = self.path("state").join(NAMESPACE);
+        scene::assert_no_files(&store, self.folder.path());
         if let Some(fake) = &self.fake {
-            assert!(fake.jobs().is_empty(), "{:?}", fake.jobs());
-            assert!(fake.attached().is_empty(), "{:?}", fake.attached());
-            assert_eq!(fake.running(), 0);
+            scene::assert_unused(fake);
         }
     }
 }
@@ -360,27 +355,5 @@ fn line(topic: &str, event: &Any) -> String {
             format!("{topic} {}", it.container_id)
         }
         other => panic!("{topic} of the type {other}"),
-    }
-}
-
-fn arguments(steps: &str) -> Vec<String> {
-    let steps = steps.split_whitespace().map(str::to_owned);
-    std::iter::once(probe()).chain(steps).collect()
-}
-
-/// The full path of `probe`. The path that cargo tells is not one of Windows where the test runs under Wine.
-fn probe() -> String {
-    let test = std::env::current_exe().unwrap();
-    let folder = test.ancestors().nth(2).unwrap();
-    let name = format!("probe{}", std::env::consts::EXE_SUFFIX);
-    folder.join(name).to_str().unwrap().to_owned()
-}
-
-/// Waits until something is so.
-pub(crate) fn until(what: &str, is_so: impl Fn() -> bool) {
-    let deadline = Instant::now() + SOON;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "never: {what}");
-        std::thread::sleep(Duration::from_millis(5));
     }
 }

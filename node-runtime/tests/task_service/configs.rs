@@ -33,7 +33,7 @@ fn a_request_that_makes_no_task_is_refused_and_leaves_nothing() {
     );
     assert_eq!(
         with(&|it| it.checkpoint = "x".to_owned()).code,
-        Code::Unimplemented
+        Code::FailedPrecondition
     );
     assert_eq!(with(&|it| it.terminal = true).code, Code::InvalidArgument);
     let options = |kind: &str| {

@@ -275,11 +275,7 @@ fn who_does_not_wait_any_longer_is_let_go() {
     let bench = Bench::fake();
     bench.run("web", "hang");
     let service: Arc<dyn Service> = bench.shim.clone();
-    let folder = tempfile::tempdir().unwrap();
-    let address = match std::path::MAIN_SEPARATOR {
-        '/' => folder.path().join("shim").to_str().unwrap().to_owned(),
-        _ => format!(r"\\.\pipe\hosttask-test-{}-wait", std::process::id()),
-    };
+    let address = bench.address("shim");
     let listener = bench.host.listen(&address).unwrap();
     let is_over = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {

@@ -5,18 +5,21 @@ use containerd_shim_protos::api::{
     Status as Phase,
 };
 use hosttask_node_runtime::id::Id;
+use hosttask_node_runtime::limits::Limits;
 use hosttask_node_runtime::ttrpc::Code;
 use serde_json::json;
 
 use crate::bench::{Bench, NAMESPACE, everywhere};
 
-fn pod(bench: &Bench) {
+/// A pod that runs: the one of the shim.
+pub(crate) fn pod(bench: &Bench) {
     let request = bench.request("web", &bench.pod_config("web", "sandbox", "hang"));
     assert_ne!(bench.create_with(&request).unwrap(), 0);
     bench.start("web", "").unwrap();
 }
 
-fn member(bench: &Bench, id: &str, steps: &str) -> CreateTaskRequest {
+/// The request for a container of it.
+pub(crate) fn member(bench: &Bench, id: &str, steps: &str) -> CreateTaskRequest {
     bench.request(id, &bench.pod_config(id, "container", steps))
 }
 
@@ -240,6 +243,32 @@ fn annotations_of_its_own(bench: &Bench, mut config: serde_json::Value) {
         refused.message.contains("process.user.username"),
         "{refused}"
     );
+}
+
+#[test]
+fn the_limits_of_a_pod_are_those_of_the_job_around_its_containers() {
+    let bench = Bench::fake();
+    let mut config = bench.pod_config("web", "sandbox", "hang");
+    // The weight is that of containerd for the process of a pod.
+    let limit = 32 << 20;
+    config["windows"] =
+        json!({ "resources": { "memory": { "limit": limit }, "cpu": { "shares": 2 } } });
+    bench.create_with(&bench.request("web", &config)).unwrap();
+    let jobs = bench.faker().jobs();
+    let expected = Limits {
+        job_memory_bytes: Some(limit),
+        ..Limits::default()
+    };
+    assert_eq!(bench.faker().limits(&jobs[0]), Some(expected));
+    bench.delete("web", "").unwrap();
+    config["windows"] = json!({ "resources": { "storage": { "iops": 9 } } });
+    let refused = bench
+        .create_with(&bench.request("web", &config))
+        .unwrap_err();
+    assert_eq!(refused.code, Code::InvalidArgument, "{refused}");
+    let named = "windows.resources of the pod cannot be had: storage.iops";
+    assert!(refused.message.contains(named), "{refused}");
+    bench.is_clean();
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! Clients that break the rules, on purpose or not: each hurts itself alone.
 
-use std::io::Write as _;
-use std::time::Duration;
+use std::io::{ErrorKind, Write as _};
 
 use hosttask_node_runtime::ttrpc::Code;
-use hosttask_node_runtime::ttrpc::frame::LONGEST;
-use hosttask_node_runtime::ttrpc::server::{MOST_CALLS_OF_A_CLIENT, MOST_CLIENTS};
+use hosttask_node_runtime::ttrpc::frame::{self, Kind, LONGEST};
+use hosttask_node_runtime::ttrpc::message;
+use hosttask_node_runtime::ttrpc::server::{CALLS_KEPT, MOST_CALLS_OF_A_CLIENT, MOST_CLIENTS};
 
 use crate::bench::{Bench, request, until};
 
@@ -78,34 +78,18 @@ pub(crate) fn whoever_stalls_in_a_frame_or_takes_no_answer_is_hung_up_on(bench: 
     let mut half_skipped = bench.raw();
     half_skipped.send(LONGEST + 1, 1, REQUEST, b"abc");
     let mut greedy = bench.raw();
-    greedy
-        .0
-        .set_timeout(Some(Duration::from_millis(500)))
-        .unwrap();
-    // Until the server cannot write, and then until we cannot.
-    let echo = request("Echo", &[1; 8192]);
-    for stream in (1..).step_by(2) {
-        let frame = hosttask_node_runtime::ttrpc::frame::write(
-            &mut greedy.0,
-            hosttask_node_runtime::ttrpc::frame::Kind::Request,
-            stream,
-            &echo,
-        );
-        if frame.is_err() {
-            break;
-        }
-        assert!(stream < 100_000, "the server takes all of it");
-    }
+    // It asks until the server cannot answer, and then cannot read.
+    let greedy = std::thread::spawn(move || {
+        let echo = request("Echo", &[1; 8192]);
+        let mut streams = (1..100_000).step_by(2);
+        streams.find_map(|stream| frame::write(&mut greedy.0, Kind::Request, stream, &echo).err())
+    });
     bench.assert_serves();
-    greedy.0.set_timeout(Some(crate::bench::LONG)).unwrap();
-    for client in [
-        &mut half_header,
-        &mut half_payload,
-        &mut half_skipped,
-        &mut greedy,
-    ] {
+    for client in [&mut half_header, &mut half_payload, &mut half_skipped] {
         client.assert_hung_up();
     }
+    let refused = greedy.join().unwrap().expect("the server takes all of it");
+    assert_ne!(refused.kind(), ErrorKind::TimedOut, "it is still there");
     bench.assert_serves();
     bench.end();
 }
@@ -115,7 +99,6 @@ pub(crate) fn ten_thousand_calls_at_once_are_bounded(bench: Bench) {
     let mut flood = bench.raw().0.split().unwrap();
     flood.0.set_timeout(Some(crate::bench::LONG)).unwrap();
     let refused = std::thread::spawn(move || {
-        use hosttask_node_runtime::ttrpc::{frame, message};
         for _ in 0..CALLS - MOST_CALLS_OF_A_CLIENT {
             let header = frame::read_header(&mut flood.0).unwrap().unwrap();
             let payload = frame::read_payload(&mut flood.0, header.length).unwrap();
@@ -126,8 +109,7 @@ pub(crate) fn ten_thousand_calls_at_once_are_bounded(bench: Bench) {
     });
     let block = request("Block", b"");
     for stream in (1_u32..).step_by(2).take(CALLS) {
-        use hosttask_node_runtime::ttrpc::frame;
-        frame::write(&mut flood.1, frame::Kind::Request, stream, &block).unwrap();
+        frame::write(&mut flood.1, Kind::Request, stream, &block).unwrap();
     }
     let incoming = refused.join().unwrap();
     until("as many as may are under way", || {
@@ -138,6 +120,28 @@ pub(crate) fn ten_thousand_calls_at_once_are_bounded(bench: Bench) {
     // Whoever leaves is not answered: nothing stays behind.
     drop((incoming, flood.1));
     until("the calls end with their client", || {
+        bench.methods.blocked() == 0
+    });
+    bench.end();
+}
+
+pub(crate) fn calls_that_wait_and_were_given_up_leave_room_for_others(bench: Bench) {
+    const WAITS: usize = MOST_CALLS_OF_A_CLIENT - CALLS_KEPT;
+    let mut client = bench.raw();
+    // Whoever gives one up cannot say so: it takes its place until what it waits for has happened.
+    let mut streams = (1_u32..).step_by(2);
+    for stream in streams.by_ref().take(WAITS) {
+        client.ask(stream, "Wait", b"");
+    }
+    until("they wait", || bench.methods.blocked() == WAITS);
+    for _ in 0..CALLS_KEPT {
+        let one_more = streams.next().unwrap();
+        client.ask(one_more, "Wait", b"");
+        assert_eq!(client.refused(one_more), Code::ResourceExhausted);
+        client.assert_usable(streams.next().unwrap());
+    }
+    drop(client);
+    until("they end with their client", || {
         bench.methods.blocked() == 0
     });
     bench.end();

@@ -55,6 +55,13 @@ impl Methods {
         drop(released);
         self.blocked.fetch_sub(1, Ordering::SeqCst);
     }
+
+    /// Answers no sooner than it is let, so that whoever gives up has surely given up before.
+    fn wait_for_release(&self) {
+        let released = self.released.lock().unwrap();
+        let released = self.changed.wait_while(released, |released| !*released);
+        drop(released.unwrap());
+    }
 }
 
 impl Service for Methods {
@@ -63,8 +70,13 @@ impl Service for Methods {
         match call.method {
             _ if call.service != SERVICE => Err(Status::new(Code::Unimplemented, call.service)),
             "Echo" => Ok(call.payload.to_owned()),
-            "Block" => {
+            "Block" | "Wait" => {
                 self.block(call);
+                Ok(Vec::new())
+            }
+            "Late" => {
+                self.block(call);
+                self.wait_for_release();
                 Ok(Vec::new())
             }
             "Long" => Ok(vec![0; usize::try_from(frame::LONGEST).unwrap()]),
@@ -78,6 +90,10 @@ impl Service for Methods {
             }
             _ => Err(Status::new(Code::Unimplemented, call.method)),
         }
+    }
+
+    fn waits(&self, service: &str, method: &str) -> bool {
+        (service, method) == (SERVICE, "Wait")
     }
 }
 

@@ -51,6 +51,7 @@ suite! {
         frames_that_are_no_request_are_passed_over
         whoever_stalls_in_a_frame_or_takes_no_answer_is_hung_up_on
         ten_thousand_calls_at_once_are_bounded
+        calls_that_wait_and_were_given_up_leave_room_for_others
         memory_for_requests_is_bounded
         one_client_too_many_is_hung_up_on_and_leaves_room_for_none
     }

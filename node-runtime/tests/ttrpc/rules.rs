@@ -56,12 +56,13 @@ pub(crate) fn a_mistake_of_the_service_is_the_failure_of_one_call(bench: Bench) 
 
 pub(crate) fn a_call_that_is_given_up_leaves_the_connection_usable(bench: Bench) {
     let client = bench.client();
-    let late = client.call(SERVICE, "Block", b"", Duration::from_millis(50));
+    let late = client.call(SERVICE, "Late", b"", Duration::from_millis(50));
     assert_eq!(kind(late), ErrorKind::TimedOut);
     // Its time went with it, so the service knows that nobody waits.
-    until("it is not answered any more", || {
-        bench.methods.blocked() == 0
+    until("the service knows", || {
+        bench.methods.most_blocked() == 1 && bench.methods.blocked() == 0
     });
+    bench.methods.release();
     assert_eq!(client.call(SERVICE, "Echo", b"x", LONG).unwrap(), b"x");
     drop(client);
     bench.end();

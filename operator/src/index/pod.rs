@@ -13,8 +13,13 @@ use crate::observed::{Exit, PodView, Trouble};
 
 /// The longest message that is kept, in bytes.
 const MESSAGE_LIMIT: usize = 1024;
+/// The longest message of a last run, in bytes: every pod of a fleet that starts again has one. It fits in that of a failure.
+const LAST_RUN_LIMIT: usize = 224;
 /// How many restarts are kept with their times; older ones are beyond any limit a task can set by then.
 const RESTART_LOG: usize = 32;
+
+/// The longest `restartWindowSeconds` that the schema allows, in milliseconds: no restart counts longer.
+const LONGEST_WINDOW: i64 = 86_400_000;
 /// The kubelet's waiting reason of a program that ended too often to be started again at once.
 const CRASH_LOOP: &str = "CrashLoopBackOff";
 /// How long a pod that crashed again and again must be ready, in milliseconds, before that is forgotten.
@@ -61,6 +66,8 @@ pub(super) struct PodRow {
 struct Extra {
     trouble: Option<Trouble>,
     exit: Option<Exit>,
+    /// How the run before the last restart that was seen ended.
+    last_run: Option<Box<Exit>>,
     /// When restarts were seen, and how many.
     restarts: Vec<(i64, u32)>,
     /// When it was last seen to crash again and again; none once it is calm.
@@ -105,11 +112,17 @@ impl PodRow {
             sum.saturating_add(container.restart_count)
         });
         let crash = Crash::new(pod, before, restarts, now);
+        let log = restart_log(before, restarts, now);
         let extra = Extra {
             trouble: trouble(&pod.status).or(crash.trouble),
             exit: exit(&pod.status).or(crash.exit),
+            last_run: if log.is_empty() {
+                None
+            } else {
+                last_run(pod).map(Box::new)
+            },
             crashed: crash.last,
-            restarts: restart_log(before, restarts, now),
+            restarts: log,
             uid: (!exact).then(|| metadata.uid.as_str().into()),
             version: number
                 .is_none()
@@ -304,6 +317,10 @@ impl PodRow {
             recent_restarts: i32::try_from(recent).unwrap_or(i32::MAX),
             trouble: extra.and_then(|extra| extra.trouble.clone()),
             exit: extra.and_then(|extra| extra.exit.clone()),
+            last_run: extra
+                .and_then(|extra| extra.last_run.as_deref())
+                .filter(|_| recent > 0)
+                .cloned(),
         }
     }
 }
@@ -468,6 +485,8 @@ fn restart_log(before: Option<&PodRow>, restarts: u32, now: Timestamp) -> Vec<(i
         .as_ref()
         .map(|extra| extra.restarts.clone())
         .unwrap_or_default();
+    let longest = now.as_millisecond().saturating_sub(LONGEST_WINDOW);
+    log.retain(|(at, _)| *at >= longest);
     let more = restarts.saturating_sub(before.restarts);
     if more > 0 {
         log.push((now.as_millisecond(), more));
@@ -540,9 +559,30 @@ fn exit(status: &PodStatus) -> Option<Exit> {
     })
 }
 
-/// A text of at most [`MESSAGE_LIMIT`] bytes, cut between characters. The end is kept: a log tail tells the cause last.
+/// The newest run that ended of the containers that were restarted, whatever they do now. Of two that ended in the same second,
+/// which is as exact as the kubelet tells it, the one that failed.
+fn last_run(pod: &Pod) -> Option<Exit> {
+    let restarted = containers(pod).filter(|container| container.restart_count > 0);
+    let ended = restarted.filter_map(|container| {
+        let now = container.state.terminated.as_ref();
+        now.or(container.last_state.terminated.as_ref())
+    });
+    let last = ended.max_by_key(|ended| (ended.finished_at.0, ended.exit_code != 0))?;
+    Some(Exit {
+        code: last.exit_code,
+        reason: last.reason.clone(),
+        message: tail(&last.message, LAST_RUN_LIMIT),
+    })
+}
+
+/// A text of at most [`MESSAGE_LIMIT`] bytes.
 fn cut(text: &str) -> String {
-    let mut begin = text.len().saturating_sub(MESSAGE_LIMIT);
+    tail(text, MESSAGE_LIMIT)
+}
+
+/// A text of at most `limit` bytes, cut between characters. The end is kept: a log tail tells the cause last.
+fn tail(text: &str, limit: usize) -> String {
+    let mut begin = text.len().saturating_sub(limit);
     while !text.is_char_boundary(begin) {
         begin += 1;
     }

@@ -5,9 +5,9 @@ use std::time::Duration;
 use hosttask_crds::task::NodeFailure;
 use jiff::Timestamp;
 
-use super::tally::{cut, later};
+use super::tally::{cut, later, tail};
 use crate::desired::Desired;
-use crate::observed::PodView;
+use crate::observed::{Exit, PodView};
 
 /// The longest message of a failure in a status, in characters.
 pub(super) const MESSAGE: usize = 256;
@@ -83,14 +83,40 @@ pub(super) fn overdue(pod: &PodView) -> NodeFailure {
 
 /// What the kubelet says, with its reason.
 fn refusal_message(pod: &PodView) -> Option<String> {
-    let (reason, said) = match (&pod.trouble, &pod.exit) {
-        (Some(trouble), _) => (&trouble.reason, &trouble.message),
-        (None, Some(exit)) => (&exit.reason, &exit.message),
-        (None, None) => return None,
+    match (&pod.trouble, &pod.exit) {
+        (Some(trouble), _) => Some(joined(&trouble.reason, &trouble.message, cut)),
+        (None, Some(exit)) => Some(joined(&exit.reason, &exit.message, tail)),
+        (None, None) => None,
+    }
+}
+
+/// The failure of a node whose program was restarted too often. It mostly runs again by now: what its last run ended with
+/// is told, as nothing else says why.
+fn restarted(pod: &PodView) -> NodeFailure {
+    let failure = failure(pod, "TooManyRestarts");
+    let Some(last) = &pod.last_run else {
+        return failure;
     };
-    let text = [reason.as_str(), said.as_str()];
-    let text: Vec<&str> = text.into_iter().filter(|text| !text.is_empty()).collect();
-    Some(cut(&text.join(": "), MESSAGE))
+    // Of one that crashes again and again more of the log is kept.
+    let same = |exit: &&Exit| exit.code == last.code && exit.message.ends_with(&last.message);
+    let last = pod.exit.as_ref().filter(same).unwrap_or(last);
+    let said = Some(joined(&last.reason, &last.message, tail)).filter(|text| !text.is_empty());
+    NodeFailure {
+        exit_code: Some(last.code),
+        message: said.or(failure.message),
+        ..failure
+    }
+}
+
+/// A reason and what was said with it, each where there is one; what was said is shortened.
+fn joined(reason: &str, said: &str, shorten: fn(&str, usize) -> String) -> String {
+    match (reason, said) {
+        (only, "") | ("", only) => shorten(only, MESSAGE),
+        (reason, said) => {
+            let left = MESSAGE.saturating_sub(reason.chars().count() + 2);
+            cut(&format!("{reason}: {}", shorten(said, left)), MESSAGE)
+        }
+    }
 }
 
 /// Whether something keeps a pod from starting its first program: nothing is lost with it. A pod whose trouble is another one
@@ -138,7 +164,10 @@ pub(super) fn judge(pod: &PodView, desired: &Desired, now: Timestamp) -> Verdict
     };
     if pod.recent_restarts > desired.max_restarts {
         // Restarts leave the window by time alone.
-        return fail("TooManyRestarts", Some(later(now, desired.restart_window)));
+        return Verdict::Failed {
+            failure: restarted(pod),
+            again: Some(later(now, desired.restart_window)),
+        };
     }
     let until = healthy_from(pod, desired);
     if is_crash_loop(pod) && until.is_none_or(|until| until > now) {
@@ -171,17 +200,16 @@ pub(super) fn judge(pod: &PodView, desired: &Desired, now: Timestamp) -> Verdict
 fn failure(pod: &PodView, reason: &str) -> NodeFailure {
     let exit = pod.exit.as_ref();
     let said = exit
-        .map(|exit| exit.message.as_str())
+        .map(|exit| tail(&exit.message, MESSAGE))
         .filter(|message| !message.is_empty());
-    let message = said.or_else(|| pod.trouble.as_ref().map(|trouble| trouble.message.as_str()));
+    let trouble = pod.trouble.as_ref();
+    let message = said.or_else(|| trouble.map(|trouble| cut(&trouble.message, MESSAGE)));
     NodeFailure {
         node: pod.node.clone(),
         revision: pod.revision.clone(),
         reason: reason.to_owned(),
         exit_code: exit.map(|exit| exit.code),
-        message: message
-            .filter(|message| !message.is_empty())
-            .map(|message| cut(message, MESSAGE)),
+        message: message.filter(|message| !message.is_empty()),
         attempts: None,
         next_retry_time: None,
     }

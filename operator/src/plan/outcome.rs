@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::Note;
 use super::failure::MESSAGE;
-use super::tally::{cut, later, write_to};
+use super::tally::{cut, later, tail, write_to};
 use crate::desired::{Desired, JobPolicy};
 use crate::observed::{Exit, JobEnd, JobView, NodeView};
 
@@ -149,11 +149,10 @@ fn code(end: &JobEnd) -> Option<i32> {
 }
 
 fn message(end: &JobEnd) -> Option<String> {
-    let said = exit(end).map(|exit| exit.message.as_str());
+    let said = exit(end).map(|exit| tail(&exit.message, LOG_TAIL));
     said.filter(|text| !text.is_empty())
-        .or(Some(end.message.as_str()))
+        .or_else(|| Some(cut(&end.message, LOG_TAIL)))
         .filter(|text| !text.is_empty())
-        .map(|text| cut(text, LOG_TAIL))
 }
 
 fn reason_of<'a>(end: &'a JobEnd, unknown: &'a str) -> &'a str {
@@ -208,7 +207,7 @@ pub(super) fn failure(
             .clone()
             .unwrap_or_else(|| "JobFailed".to_owned()),
         exit_code: entry.exit_code,
-        message: entry.message.as_ref().map(|message| cut(message, MESSAGE)),
+        message: entry.message.as_ref().map(|message| tail(message, MESSAGE)),
         attempts: Some(entry.attempts),
         next_retry_time: retry.map(Time),
     }
@@ -231,6 +230,8 @@ pub(super) fn announce(node: &NodeView, entry: &LedgerEntry) -> Option<Note> {
         write_to(&mut words, format_args!(" ({reason})"));
     }
     if let Some(message) = &entry.message {
+        let left = super::event::NOTE.saturating_sub(words.chars().count() + 2);
+        let message = tail(message, left);
         write_to(&mut words, format_args!(": {message}"));
     }
     let warning = entry.state == LedgerState::Failed;
@@ -240,4 +241,29 @@ pub(super) fn announce(node: &NodeView, entry: &LedgerEntry) -> Option<Note> {
         note: cut(&words, super::event::NOTE),
         node: Some(node.name.clone()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::plan::event::NOTE;
+
+    #[test]
+    fn the_event_of_a_failure_ends_with_the_cause_however_long_the_log_is() {
+        let mut entry = json!({
+            "task": "ops/agent", "taskUid": "u", "revision": "agent-1", "state": "Failed", "attempts": 2,
+            "bootId": "b", "systemUuid": "s", "finishedAt": "2026-05-01T12:00:00Z", "exitCode": 1603,
+        });
+        for length in [10, LOG_TAIL - 10, 4 * NOTE] {
+            let log = format!("{}: disk full", "x".repeat(length));
+            entry["message"] = json!(tail(&log, LOG_TAIL));
+            let entry = serde_json::from_value(entry.clone()).unwrap();
+            let note = announce(&NodeView::default(), &entry).unwrap().note;
+            assert!(note.contains("attempt 2 failed with exit code 1603"));
+            assert!(note.ends_with("disk full"), "{note}");
+            assert!(note.chars().count() <= NOTE);
+        }
+    }
 }

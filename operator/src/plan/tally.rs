@@ -147,6 +147,19 @@ pub(crate) fn cut(text: &str, limit: usize) -> String {
         .collect()
 }
 
+/// The end of `text`, of `limit` characters: the cause stands last in a log.
+pub(crate) fn tail(text: &str, limit: usize) -> String {
+    let count = text.chars().count();
+    if count <= limit {
+        return text.to_owned();
+    }
+    let kept = limit.saturating_sub(1);
+    ['…']
+        .into_iter()
+        .chain(text.chars().skip(count - kept))
+        .collect()
+}
+
 /// Appends to a text. Writing into memory cannot fail.
 pub(crate) fn write_to(text: &mut String, what: std::fmt::Arguments<'_>) {
     let _ = text.write_fmt(what);
@@ -207,6 +220,8 @@ mod tests {
     fn a_text_is_cut_between_characters() {
         assert_eq!(cut("äöü", 3), "äöü");
         assert_eq!(cut("äöüß", 3), "äö…");
+        assert_eq!(tail("äöü", 3), "äöü");
+        assert_eq!(tail("äöüß", 3), "…üß");
     }
 
     #[test]

@@ -18,6 +18,11 @@ pub(crate) fn target_dir() -> PathBuf {
     hosttask_setup::cache_dir().join("target")
 }
 
+/// Where the optimized operator of the model is built.
+pub(crate) fn model_dir() -> PathBuf {
+    target_dir().join("model")
+}
+
 /// A Cargo command in the root of the repository.
 pub(crate) fn cargo() -> Command {
     // Cargo names itself to what it runs; outside of it the one in PATH is asked.
@@ -26,7 +31,22 @@ pub(crate) fn cargo() -> Command {
     command
         .current_dir(root())
         .env("CARGO_TARGET_DIR", target_dir());
+    forget_run(&mut command);
     command
+}
+
+/// Keeps from a Cargo what `cargo run` told us of our own package. A build script that asks for one of these would be run again in
+/// each checkout, and whatever depends on it be built again.
+pub(crate) fn forget_run(command: &mut Command) {
+    for name in std::env::vars_os().map(|(name, _)| name).filter(is_of_run) {
+        command.env_remove(name);
+    }
+}
+
+fn is_of_run(variable: &OsString) -> bool {
+    const TOLD: [&str; 2] = ["CARGO_MANIFEST_", "CARGO_PKG_"];
+    let name = variable.to_str().unwrap_or_default();
+    TOLD.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// The packages of this repository.
@@ -50,8 +70,12 @@ pub(crate) fn claim_target_dir() -> io::Result<()> {
         return Ok(());
     }
     if target_dir().is_dir() {
-        for variant in [&[][..], &["--release"], &["--target", WINDOWS]] {
+        let debug = (target_dir(), &[][..]);
+        let release = (target_dir(), &["--release"][..]);
+        let windows = (target_dir(), &["--target", WINDOWS][..]);
+        for (folder, variant) in [debug, release, windows, (model_dir(), &[][..])] {
             let mut clean = cargo();
+            clean.env("CARGO_TARGET_DIR", folder);
             clean.args(["clean", "--quiet", "--locked"]).args(variant);
             for package in PACKAGES {
                 clean.args(["--package", package]);
@@ -71,4 +95,20 @@ pub(crate) fn tests_of(package: &str, mut all: Vec<String>, left_out: &[&str]) -
     let always = ["--package", package, "--lib", "--bins"].map(ToOwned::to_owned);
     let tests = all.into_iter().flat_map(|name| ["--test".to_owned(), name]);
     always.into_iter().chain(tests).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_inner_cargo_hears_nothing_of_our_package_and_all_that_is_set_for_it() {
+        let is_forgotten = |name: &str| is_of_run(&OsString::from(name));
+        // Cargo tells both to every test as well.
+        assert!(is_forgotten("CARGO_MANIFEST_DIR") && is_forgotten("CARGO_PKG_VERSION_MAJOR"));
+        assert!(!is_forgotten("CARGO_TARGET_DIR") && !is_forgotten("CARGO_HOME"));
+        let command = cargo();
+        let mut removed = command.get_envs().filter(|(_, value)| value.is_none());
+        assert!(removed.any(|(name, _)| name == "CARGO_MANIFEST_DIR"));
+    }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::error::SetupError;
 
 /// What the names of the files that are built end with.
-const SOURCES: [&str; 5] = ["go", "mod", "sum", "c", "h"];
+const SOURCES: [&str; 6] = ["go", "mod", "sum", "c", "h", "def"];
 
 /// Names the build: the same sources, Go version and arguments give the same 16 hexadecimal digits.
 pub(crate) fn fingerprint(

@@ -1,6 +1,10 @@
 //! Lanes: suites that need more than the local control plane, and each a part of their own.
 
 use std::fs;
+use std::num::NonZero;
+use std::path::PathBuf;
+use std::process::Command;
+use std::thread;
 
 use hosttask_setup::{containerd, control_plane, windows_node};
 
@@ -10,21 +14,14 @@ use crate::parts::{SHOW, test};
 use crate::tools::{self, WINDOWS};
 
 /// The suites that are parts of their own.
-const LANES: [&str; 2] = ["containerd", "windows_node"];
+const LANES: [&str; 4] = ["containerd", "mission", "same_pods", "windows_node"];
 
 /// Our shim under the real containerd, on Linux.
 pub(crate) fn containerd(part: &mut Session) -> Result<(), NotSetUp> {
-    containerd::programs(&mut |line| {
-        part.say(line);
-        eprintln!("  {line}");
-    })
-    .map_err(|error| NotSetUp(error.to_string()))?;
+    containerd::programs(&mut |line| part.tell(line))
+        .map_err(|error| NotSetUp(error.to_string()))?;
     // The suite starts these as programs.
-    let mut build = cargo();
-    build.args(["build", "--locked", "--bins"]);
-    build.args(["--package", "hosttask-node-runtime"]);
-    build.args(["--package", "hosttask-tests"]);
-    if part.check(&mut build) {
+    if build_each(part, &["hosttask-node-runtime", "hosttask-tests"], &[]) {
         let suite = ["--package", "hosttask-tests", "--test", "containerd"];
         part.test(test().args(suite).args(SHOW));
     }
@@ -33,39 +30,125 @@ pub(crate) fn containerd(part: &mut Session) -> Result<(), NotSetUp> {
 
 /// Our shim under kubelet and containerd for Windows, run by Wine.
 pub(crate) fn windows_node(part: &mut Session) -> Result<(), NotSetUp> {
-    tools::windows_compiler(part)?;
-    tools::wine(part)?;
-    let mut report = |line: &str| {
-        part.say(line);
-        eprintln!("  {line}");
-    };
+    build_windows_node(part)?;
     let missing = |error: hosttask_setup::SetupError| NotSetUp(error.to_string());
-    control_plane::programs(&mut report).map_err(missing)?;
-    windows_node::programs(&mut report).map_err(missing)?;
     // After the build, which compiled all that is read here.
     for mut vet in windows_node::vet().map_err(missing)? {
         part.check(&mut vet);
     }
-    let mut shim = cargo();
-    shim.args(["build", "--locked", "--bins", "--target", WINDOWS]);
-    shim.args(["--package", "hosttask-node-runtime"]);
-    if part.check(&mut shim) {
+    if build_shim(part) {
         let suite = ["--package", "hosttask-tests", "--test", "windows_node"];
         // The tests wait more than they work: all of them at once, but for those that want the node alone.
         part.test(test().args(suite).args(SHOW).arg("--test-threads=9"));
+        let suite = ["--package", "hosttask-tests", "--test", "same_pods"];
+        part.test(test().args(suite).args(SHOW));
     }
     Ok(())
 }
 
-/// What `cargo test` is told for all test programs of the bench that are no lanes.
+/// Tasks of every kind, from `kubectl apply` to the job object on a real node and back.
+pub(crate) fn mission(part: &mut Session) -> Result<(), NotSetUp> {
+    build_windows_node(part)?;
+    let is_built = build_each(part, &["hosttask-operator", "hosttask-tests"], &[]);
+    if build_shim(part) && is_built {
+        let suite = ["--package", "hosttask-tests", "--test", "mission"];
+        part.test(test().args(suite).args(SHOW));
+    }
+    Ok(())
+}
+
+/// Makes sure of the control plane, of Wine, and of kubelet and containerd for Windows.
+fn build_windows_node(part: &mut Session) -> Result<(), NotSetUp> {
+    tools::windows_compiler(part)?;
+    tools::wine(part)?;
+    let mut report = |line: &str| part.tell(line);
+    let missing = |error: hosttask_setup::SetupError| NotSetUp(error.to_string());
+    control_plane::programs(&mut report).map_err(missing)?;
+    windows_node::programs(&mut report).map_err(missing)?;
+    Ok(())
+}
+
+/// Builds our programs for Windows. Returns whether they can be used.
+fn build_shim(part: &mut Session) -> bool {
+    build_each(part, &["hosttask-node-runtime"], &["--target", WINDOWS])
+}
+
+/// Builds the programs of packages, each a check. Returns whether all can be used.
 ///
-/// # Errors
-/// The clone has no manifest that names them.
-pub(crate) fn all_others() -> Result<Vec<String>, NotSetUp> {
+/// One after the other: together they would ask for other features of their libraries than each part that is built alone.
+fn build_each(part: &mut Session, packages: &[&str], arguments: &[&str]) -> bool {
+    let mut are_good = true;
+    for package in packages {
+        let mut build = cargo();
+        build.args(["build", "--locked", "--bins", "--package", package]);
+        are_good &= part.check(build.args(arguments));
+    }
+    are_good
+}
+
+/// All test programs of the bench that are no lanes. They wait more than they work: several at a time.
+pub(crate) fn all_others(part: &mut Session) -> Result<(), NotSetUp> {
+    let package = ["--package", "hosttask-tests"];
+    part.test(test().args(package).args(["--lib", "--bins"]).args(SHOW));
+    let mut build = test();
+    // The names of the programs are read from what Cargo says.
+    build.env("CARGO_TERM_COLOR", "never");
+    build.args(package).arg("--no-run");
+    build.args(others()?.iter().flat_map(|name| ["--test", name]));
+    let (is_good, output) = part.run(&mut build);
+    part.judge(is_good, &build, &output);
+    if !is_good {
+        return Ok(());
+    }
+    let mut programs = Vec::new();
+    for name in others()? {
+        let path = executable(&output, &name)
+            .ok_or_else(|| NotSetUp(format!("a Cargo that names the program of {name}")))?;
+        let mut command = Command::new(path);
+        command
+            .current_dir(cargo::root().join("tests"))
+            .arg("--show-output");
+        programs.push((name, command));
+    }
+    let cores = thread::available_parallelism().map_or(2, NonZero::get);
+    // No more than there are cores: parts that compute run beside them.
+    part.test_side_by_side(programs, cores.max(2));
+    Ok(())
+}
+
+/// Of the suites that take longer than a minute and a half, the longest first: one that starts last is waited for alone.
+const LONG: [&str; 6] = [
+    "run_once",
+    "outage",
+    "kills",
+    "crash",
+    "trouble",
+    "dead_nodes",
+];
+
+/// The suites that are no parts of their own, in the order they are started.
+fn others() -> Result<Vec<String>, NotSetUp> {
     let path = cargo::root().join("tests").join("Cargo.toml");
     let manifest = fs::read_to_string(path);
     let manifest = manifest.map_err(|error| NotSetUp(format!("tests/Cargo.toml: {error}")))?;
-    Ok(cargo::tests_of("hosttask-tests", suites(&manifest), &LANES))
+    let mut all = suites(&manifest);
+    all.retain(|name| !LANES.contains(&name.as_str()));
+    all.sort_by_key(|name| {
+        let place = LONG.iter().position(|long| long == name);
+        (place.unwrap_or(LONG.len()), name.clone())
+    });
+    Ok(all)
+}
+
+/// The program of a test, from what `cargo test --no-run` printed: `Executable suites/NAME.rs (PATH)`.
+fn executable(output: &str, name: &str) -> Option<PathBuf> {
+    let ends = [format!("/{name}.rs"), format!("/{name}/main.rs")];
+    output.lines().find_map(|line| {
+        let named = line.trim().strip_prefix("Executable ")?;
+        let (source, path) = named.split_once(" (")?;
+        let is_it = ends.iter().any(|end| source.ends_with(end));
+        is_it.then(|| path.strip_suffix(')').map(PathBuf::from))?
+    })
 }
 
 /// The test programs that a manifest names. Files beside them may be parts of several.
@@ -85,7 +168,7 @@ mod tests {
     #[test]
     fn every_suite_of_the_manifest_runs_in_a_lane_or_with_the_others_and_no_module_is_taken_for_one()
      {
-        let others = all_others().unwrap();
+        let others = others().unwrap();
         let has = |name: &str| others.iter().any(|it| it == name);
         assert!(has("daemon") && has("kills"));
         assert!(LANES.iter().all(|lane| !has(lane)));
@@ -94,9 +177,24 @@ mod tests {
         let all = suites(&manifest);
         assert_eq!(all.len(), manifest.matches("[[test]]").count());
         assert!(LANES.iter().all(|lane| all.iter().any(|it| it == lane)));
+        assert_eq!(others.len(), all.len() - LANES.len());
+        assert_eq!(others[..LONG.len()], LONG, "one of the long ones is gone");
+    }
+
+    #[test]
+    fn programs_are_found_by_the_names_of_their_suites() {
+        let output = "\
+   Compiling hosttask-tests v0.1.0
+  Executable unittests src/lib.rs (/cache/debug/deps/hosttask_tests-1)
+  Executable suites/once.rs (/cache/debug/deps/once-1)
+  Executable suites/run_once.rs (/cache (1)/debug/deps/run_once-1)
+";
+        let found = |name| executable(output, name);
         assert_eq!(
-            others.iter().filter(|it| *it == "--test").count(),
-            all.len() - LANES.len()
+            found("run_once"),
+            Some("/cache (1)/debug/deps/run_once-1".into())
         );
+        assert_eq!(found("once"), Some("/cache/debug/deps/once-1".into()));
+        assert_eq!(found("crash"), None);
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod containerd;
 pub mod control_plane;
+pub mod demo_programs;
 mod error;
 mod fingerprint;
 mod go;

@@ -6,14 +6,18 @@
 )]
 
 mod cargo;
+mod count;
 mod demo;
 mod lanes;
 mod part;
 mod parts;
+mod runtime;
 mod tools;
 mod verify;
 mod wine;
 
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 const USAGE: &str = "\
@@ -38,13 +42,13 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints an error and its causes.
+/// Prints an error and its causes. Nobody may read it any more.
 fn complain(error: &dyn std::error::Error) {
-    eprint!("error: {error}");
+    let mut text = format!("error: {error}");
     let mut cause = error.source();
     while let Some(error) = cause {
-        eprint!(": {error}");
+        let _ = write!(text, ": {error}");
         cause = error.source();
     }
-    eprintln!();
+    let _ = writeln!(std::io::stderr(), "{text}");
 }

@@ -1,9 +1,13 @@
 //! One part of `cargo verify`: its steps, its log and what it counts.
 
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::thread::{self, ScopedJoinHandle};
+
+use crate::count::Count;
 
 /// How much of the output of a failed command is printed.
 const TAIL: usize = 40;
@@ -14,24 +18,24 @@ pub(crate) struct Part {
     pub(crate) name: &'static str,
     /// What it proves, for `--list`.
     pub(crate) about: &'static str,
+    /// Which parts it runs beside.
+    pub(crate) load: Load,
     /// Runs it.
     pub(crate) run: fn(&mut Session) -> Result<(), NotSetUp>,
+}
+
+/// What a part does most of its time. Parts of one load run one after the other, beside those of the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Load {
+    /// It compiles and computes.
+    Computes,
+    /// It waits for the programs of a bench.
+    Waits,
 }
 
 /// Why a part could not run at all, with the command that would help.
 #[derive(Debug)]
 pub(crate) struct NotSetUp(pub(crate) String);
-
-/// What a part has found so far.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Count {
-    pub(crate) passed: u64,
-    pub(crate) failed: u64,
-    /// One reason for each test that did not run.
-    pub(crate) skipped: Vec<String>,
-    /// How many passed in each run of the same tests that has a name, and how many inputs of a kind a test had.
-    pub(crate) named: Vec<(String, u64)>,
-}
 
 /// A part while it runs.
 pub(crate) struct Session {
@@ -67,7 +71,8 @@ impl Session {
         self.judge(is_good && output.trim().is_empty(), command, &output);
     }
 
-    fn judge(&mut self, is_good: bool, command: &Command, output: &str) {
+    /// Counts a command that is one check.
+    pub(crate) fn judge(&mut self, is_good: bool, command: &Command, output: &str) {
         if !is_good {
             self.failures
                 .push(format!("$ {}\n{}", describe(command), tail(output)));
@@ -79,9 +84,9 @@ impl Session {
     pub(crate) fn test(&mut self, command: &mut Command) {
         let (is_good, output) = self.run(command);
         let mut found = Count::from_tests(&output);
-        if !is_good && found.failed == 0 {
-            // It did not compile, or a test program died without a word.
-            found.failed = 1;
+        if !is_good {
+            // A program that died told of none of its tests, and one that did not compile has none.
+            found.failed = (found.failed + Count::died(&output)).max(1);
         }
         if is_good && found.passed == 0 {
             self.failures
@@ -101,9 +106,61 @@ impl Session {
     /// Runs tests that run more than once, each time under another name.
     pub(crate) fn test_named(&mut self, name: &'static str, command: &mut Command) {
         let before = self.count.passed;
+        let named = self.count.failed_tests.len();
         self.test(command);
+        for test in self.count.failed_tests.iter_mut().skip(named) {
+            *test = format!("{test} ({name})");
+        }
         let passed = self.count.passed.saturating_sub(before);
         self.count.named.push((name.to_owned(), passed));
+    }
+
+    /// Runs test programs, so many at a time, each with a log of its own beside this one.
+    pub(crate) fn test_side_by_side(&mut self, programs: Vec<(String, Command)>, at_a_time: usize) {
+        let rest = Mutex::new(programs.into_iter());
+        let next = || rest.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let path = self.path.clone();
+        let sessions = thread::scope(|scope| {
+            let worker = || {
+                let mut done = Vec::new();
+                while let Some((name, mut command)) = next() {
+                    let log = path.with_extension(format!("{name}.log"));
+                    done.push(Self::open(log).map(|mut own| {
+                        own.test(&mut command);
+                        own
+                    }));
+                }
+                done
+            };
+            let workers: Vec<_> = (0..at_a_time).map(|_| scope.spawn(worker)).collect();
+            let ended = workers.into_iter().map(ScopedJoinHandle::join);
+            ended.collect::<Vec<_>>()
+        });
+        for done in sessions {
+            match done {
+                Ok(done) => done.into_iter().for_each(|own| self.take(own)),
+                Err(_panic) => self.count.failed += 1,
+            }
+        }
+    }
+
+    /// Adds what a session of this part found.
+    fn take(&mut self, own: std::io::Result<Self>) {
+        match own {
+            Ok(own) => {
+                self.say(&format!("{}: {:?}", own.path.display(), own.count));
+                for failure in own.failures {
+                    let log = own.path.display();
+                    self.failures.push(format!("{failure}\nwhole log: {log}"));
+                }
+                self.count.add(own.count);
+            }
+            Err(error) => {
+                self.failures
+                    .push(format!("a log cannot be created: {error}"));
+                self.count.failed += 1;
+            }
+        }
     }
 
     /// Says what could not be run, and what would help.
@@ -152,58 +209,22 @@ impl Session {
         )
     }
 
+    /// Writes a line to the log and shows it: minutes without a word look like a hang.
+    pub(crate) fn tell(&mut self, line: &str) {
+        self.say(line);
+        // In the place of the line that names the parts that run, which is drawn again with the next change.
+        let clear = if std::io::stderr().is_terminal() {
+            "\r\u{1b}[K"
+        } else {
+            ""
+        };
+        eprintln!("{clear}  {line}");
+    }
+
     /// Writes a line to the log.
     pub(crate) fn say(&mut self, line: &str) {
         // A log that cannot be written fails the commands that write to it as well.
         let _ = writeln!(self.log, "{line}");
-    }
-}
-
-impl Count {
-    fn add(&mut self, other: Self) {
-        self.passed += other.passed;
-        self.failed += other.failed;
-        self.skipped.extend(other.skipped);
-        self.named.extend(other.named);
-    }
-
-    /// Reads what test programs print. A test that prints `not run: REASON` ends well but has proved
-    /// nothing, so it counts as skipped.
-    fn from_tests(output: &str) -> Self {
-        let mut count = Self::default();
-        for line in output.lines().map(str::trim) {
-            if let Some(reason) = line.strip_prefix("not run: ") {
-                count.skipped.push(reason.to_owned());
-            }
-            if let Some((kind, inputs)) = line
-                .strip_prefix("inputs of ")
-                .and_then(|it| it.split_once(": "))
-                && let Ok(inputs) = inputs.parse()
-            {
-                count.named.push((format!("inputs of {kind}"), inputs));
-            }
-            let Some(result) = line.strip_prefix("test result: ") else {
-                continue;
-            };
-            let number = |what: &str| {
-                result
-                    .split([';', '.'])
-                    .find_map(|field| field.trim().strip_suffix(what)?.trim().parse::<u64>().ok())
-                    .unwrap_or(0)
-            };
-            count.passed += number("passed");
-            count.failed += number("failed");
-            for _ in 0..number("ignored") {
-                count.skipped.push("marked #[ignore]".to_owned());
-            }
-        }
-        let silent = count
-            .skipped
-            .iter()
-            .filter(|reason| *reason != "marked #[ignore]")
-            .count();
-        count.passed = count.passed.saturating_sub(silent as u64);
-        count
     }
 }
 
@@ -249,26 +270,6 @@ fn describe(command: &Command) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn tests_are_counted_over_all_programs_and_silent_ones_are_skipped() {
-        let output = "\
-running 3 tests
-test a ... ok
----- a stdout ----
-not run: ../shared/manifests is not here
-inputs of path: 1234
-test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s
-test result: FAILED. 10 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.50s
-";
-        let count = Count::from_tests(output);
-        assert_eq!((count.passed, count.failed), (11, 2));
-        assert_eq!(count.named, [("inputs of path".to_owned(), 1234)]);
-        assert_eq!(
-            count.skipped,
-            ["../shared/manifests is not here", "marked #[ignore]"]
-        );
-    }
 
     #[test]
     fn the_report_of_a_failed_test_is_found_before_the_output_of_others() {
@@ -321,10 +322,51 @@ test result: ok. 1 passed; 0 failed; 0 ignored
             "echo 'test result: ok. 5 passed; 0 failed; 0 ignored'",
         ));
         assert_eq!((part.count.passed, part.count.failed), (5, 2));
+        part.test_named(
+            "Windows",
+            &mut shell(
+                "echo 'running 1 test'; echo 'test a ... FAILED'; \
+                 echo 'test result: FAILED. 0 passed; 1 failed; 0 ignored'; echo 'running 2 tests'; exit 101",
+            ),
+        );
+        assert_eq!((part.count.passed, part.count.failed), (5, 4));
+        assert_eq!(part.count.failed_tests, ["a (Windows)"]);
         part.check_silent(&mut shell("echo main.go"));
         part.check_silent(&mut shell("true"));
         part.check(&mut Command::new("/no/such/program"));
-        assert_eq!((part.count.passed, part.count.failed), (6, 4));
+        assert_eq!((part.count.passed, part.count.failed), (6, 6));
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn programs_that_run_side_by_side_are_all_counted_and_a_failure_names_its_log() {
+        let folder = std::env::temp_dir().join(format!("hosttask-side-{}", std::process::id()));
+        let program = |name: &str, script: &str| {
+            let mut command = Command::new("sh");
+            command.args(["-c", script]);
+            (name.to_owned(), command)
+        };
+        let mut part = session(&folder);
+        // Neither ends before the other has begun.
+        let meet = |own: &str, other: &str| {
+            format!(
+                "touch {0}/{own}; for i in $(seq 6000); do [ -e {0}/{other} ] && break; sleep 0.01; done; \
+                 [ -e {0}/{other} ] && echo 'test result: ok. 5 passed; 0 failed; 0 ignored'",
+                folder.display()
+            )
+        };
+        let all = vec![
+            program("one", &meet("a", "b")),
+            program("two", &meet("b", "a")),
+            program("three", "exit 101"),
+        ];
+        part.test_side_by_side(all, 2);
+        assert_eq!((part.count.passed, part.count.failed), (10, 1));
+        let [failure] = part.failures.as_slice() else {
+            panic!("{:?}", part.failures)
+        };
+        assert!(failure.contains("part.three.log"), "{failure}");
+        assert!(folder.join("part.one.log").is_file());
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hosttask_setup::control_plane::in_path;
 use hosttask_setup::windows_node;
@@ -14,12 +15,19 @@ pub(crate) const WINDOWS: &str = "x86_64-pc-windows-gnu";
 /// Lints and licence checks changed between releases, so the version is ours to choose.
 const CARGO_DENY: &str = "0.20.2";
 
+/// One at a time looks for a tool and installs it: parts that run side by side may need the same one.
+fn alone() -> MutexGuard<'static, ()> {
+    static TOOLS: Mutex<()> = Mutex::new(());
+    TOOLS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Makes sure that a component of the Rust toolchain is there (`rustfmt`, `clippy`).
 pub(crate) fn component(
     part: &mut Session,
     subcommand: &str,
     component: &str,
 ) -> Result<(), NotSetUp> {
+    let _alone = alone();
     if part.run(cargo::cargo().args([subcommand, "--version"])).0 {
         return Ok(());
     }
@@ -28,6 +36,7 @@ pub(crate) fn component(
 
 /// Makes sure that Windows programs can be compiled and linked.
 pub(crate) fn windows_compiler(part: &mut Session) -> Result<(), NotSetUp> {
+    let _alone = alone();
     let installed = part.run(in_root("rustup").args(["target", "list", "--installed"]));
     if !installed.1.lines().any(|line| line.trim() == WINDOWS) {
         rustup(part, &["target", "add", WINDOWS])?;
@@ -40,6 +49,7 @@ pub(crate) fn windows_compiler(part: &mut Session) -> Result<(), NotSetUp> {
 
 /// Finds Wine, or installs it.
 pub(crate) fn wine(part: &mut Session) -> Result<PathBuf, NotSetUp> {
+    let _alone = alone();
     if let Some(found) = windows_node::wine() {
         return Ok(found);
     }

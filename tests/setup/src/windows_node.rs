@@ -13,8 +13,8 @@ use crate::module::Module;
 
 /// The variables of a build for Windows.
 const WINDOWS: [(&str, &str); 2] = [("GOOS", "windows"), ("GOARCH", "amd64")];
-/// The compiler of the stand-in libraries.
-const COMPILER: &str = "x86_64-w64-mingw32-gcc";
+/// The compiler of the stand-in libraries and of the demonstration's programs.
+pub(crate) const COMPILER: &str = "x86_64-w64-mingw32-gcc";
 /// The library that gives a program randomness and what else it lacks.
 const RANDOMNESS: &str = "bcryptprimitives";
 /// Each library with its sources; all but the first come from the folder of the same name.
@@ -61,9 +61,7 @@ pub fn programs(report: &mut dyn FnMut(&str)) -> Result<Programs, SetupError> {
     let missing = |program, package| SetupError::ToolMissing { program, package };
     let wine = wine().ok_or_else(|| missing("wine64", "wine64"))?;
     let wine_server = wine_server(&wine).ok_or_else(|| missing("wineserver", "wine64"))?;
-    if in_path(COMPILER).is_none() {
-        return Err(missing(COMPILER, "gcc-mingw-w64-x86-64"));
-    }
+    compiler()?;
     Ok(Programs {
         libraries: libraries(report)?,
         containerd: containerd(report)?,
@@ -71,6 +69,15 @@ pub fn programs(report: &mut dyn FnMut(&str)) -> Result<Programs, SetupError> {
         wine,
         wine_server,
     })
+}
+
+/// Says so when the compiler is missing.
+pub(crate) fn compiler() -> Result<(), SetupError> {
+    let missing = SetupError::ToolMissing {
+        program: COMPILER,
+        package: "gcc-mingw-w64-x86-64",
+    };
+    in_path(COMPILER).map(drop).ok_or(missing)
 }
 
 /// Finds Wine in `PATH`, or where Debian's `wine64` alone puts it.
@@ -145,18 +152,21 @@ fn libraries(report: &mut dyn FnMut(&str)) -> Result<Vec<PathBuf>, SetupError> {
             if name == RANDOMNESS {
                 inputs.push(randomness.clone());
             }
-            compile(&inputs, &library)?;
+            let inputs: Vec<&Path> = inputs.iter().map(PathBuf::as_path).collect();
+            compile(&["-shared"], &inputs, &library)?;
         }
         built.push(library);
     }
     Ok(built)
 }
 
-fn compile(inputs: &[PathBuf], library: &Path) -> Result<(), SetupError> {
-    let partial = library.with_extension(format!("partial-{}", std::process::id()));
-    let log = library.with_extension("log");
+/// Compiles `inputs` to `program`, a library if `kind` says so.
+pub(crate) fn compile(kind: &[&str], inputs: &[&Path], program: &Path) -> Result<(), SetupError> {
+    let partial = program.with_extension(format!("partial-{}", std::process::id()));
+    let log = program.with_extension("log");
     let output = Command::new(COMPILER)
-        .args(["-shared", "-O2", "-Wall", "-Wextra", "-Werror"])
+        .args(kind)
+        .args(["-O2", "-Wall", "-Wextra", "-Werror"])
         .args(["-Wl,--strip-all", "-o"])
         .arg(&partial)
         .args(inputs)
@@ -169,7 +179,7 @@ fn compile(inputs: &[PathBuf], library: &Path) -> Result<(), SetupError> {
         let tail = crate::go::tail(&text, 20);
         return Err(SetupError::Build { log, tail });
     }
-    fs::rename(&partial, library).map_err(SetupError::io(format!("rename {}", partial.display())))
+    fs::rename(&partial, program).map_err(SetupError::io(format!("rename {}", partial.display())))
 }
 
 /// The commands that look for mistakes in both programs, as built for Windows.
@@ -209,6 +219,18 @@ mod tests {
             .collect();
         named.sort_unstable();
         assert_eq!(there, named);
+    }
+
+    #[test]
+    fn every_stand_in_is_on_the_page_of_what_the_runtime_runs_with() {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../node-runtime/docs");
+        let page = fs::read_to_string(page.join("compatibility.md")).unwrap();
+        for (_, files) in LIBRARIES {
+            for file in files {
+                let row = format!("| `{file}` |");
+                assert!(page.contains(&row), "{file} has no row");
+            }
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The operator's own binary, run with the ServiceAccount and exactly the rules that `config/` ships.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -19,10 +19,30 @@ const NAMESPACE: &str = "hosttask-system";
 const SERVICE_ACCOUNT: &str = "hosttask-operator";
 
 /// How a replica is started.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct OperatorOptions {
     /// Further arguments.
     pub args: Vec<String>,
+}
+
+/// A replica that nobody stands by for: nothing starts it again, as a Deployment would, if it lost its lease while the machine had
+/// no time for it.
+impl Default for OperatorOptions {
+    fn default() -> Self {
+        let args = ["--lease-duration=60s", "--renew-deadline=45s"];
+        Self {
+            args: args.map(ToOwned::to_owned).to_vec(),
+        }
+    }
+}
+
+impl OperatorOptions {
+    /// With more arguments.
+    #[must_use]
+    pub fn and(mut self, args: &[&str]) -> Self {
+        self.args.extend(args.iter().map(ToString::to_string));
+        self
+    }
 }
 
 /// Why the operator did not come up.
@@ -146,7 +166,7 @@ impl OperatorProcess {
         folder: &Path,
         options: OperatorOptions,
     ) -> Result<Self, OperatorError> {
-        let (health, metrics) = (free_port()?, free_port()?);
+        let [health, metrics] = free_ports()?;
         let mut args = vec![
             "--leader-elect".to_owned(),
             format!("--leader-election-namespace={NAMESPACE}"),
@@ -251,10 +271,16 @@ pub fn binary() -> Result<PathBuf, OperatorError> {
     })
 }
 
-/// A port that was free a moment ago.
-fn free_port() -> Result<u16, OperatorError> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(OperatorError::Port)?;
-    Ok(listener.local_addr().map_err(OperatorError::Port)?.port())
+/// Ports that were free a moment ago. Both are held until both are known, else the system could name one twice.
+fn free_ports() -> Result<[u16; 2], OperatorError> {
+    let listen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(OperatorError::Port);
+    let held = [listen()?, listen()?];
+    let [one, other] = held.each_ref().map(TcpListener::local_addr);
+    let port = |address: std::io::Result<SocketAddr>| {
+        let address = address.map_err(OperatorError::Port)?;
+        Ok::<u16, OperatorError>(address.port())
+    };
+    Ok([port(one)?, port(other)?])
 }
 
 /// A plain HTTP/1.1 GET on the loopback interface: status code and body.

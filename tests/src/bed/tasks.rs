@@ -50,7 +50,8 @@ pub fn run_once(name: &str, image: &str) -> Value {
     task
 }
 
-fn task(name: &str, mode: &str, image: &str) -> Value {
+/// A valid task of a mode for the simulated fleet: one container, `main`, on every Windows node, as `LocalSystem`.
+pub fn task(name: &str, mode: &str, image: &str) -> Value {
     json!({
         "apiVersion": "hosttask.dev/v1alpha1",
         "kind": "WindowsHostTask",

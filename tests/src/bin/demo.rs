@@ -1,15 +1,12 @@
 //! `cargo demo`: the main job on this machine, from `kubectl apply` to a settled fleet, with live progress.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "this program talks to a person"
-)]
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser;
 use hosttask_tests::bed::describe;
 use hosttask_tests::demo::{self, Options};
+use tokio::sync::Notify;
 
 fn main() -> ExitCode {
     let options = Options::parse();
@@ -19,26 +16,38 @@ fn main() -> ExitCode {
     {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("demo: failed to start: {error}");
+            complain(&format!("failed to start: {error}"));
             return ExitCode::FAILURE;
         }
     };
-    let mut say = |line: &str| println!("{line}");
+    // Whoever reads may go away, as `head` does.
+    let gone = Notify::new();
+    let mut say = |line: &str| {
+        if writeln!(std::io::stdout(), "{line}").is_err() {
+            gone.notify_one();
+        }
+    };
     let outcome = runtime.block_on(async {
         tokio::select! {
             outcome = demo::run(&options, &mut say) => outcome,
             _ = tokio::signal::ctrl_c() => Err(demo::DemoError::Interrupted),
+            () = gone.notified() => Err(demo::DemoError::Interrupted),
         }
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(demo::DemoError::Interrupted) => {
-            eprintln!("demo: interrupted; everything it started is being stopped");
+            complain("interrupted; everything it started is being stopped");
             ExitCode::from(130)
         }
         Err(error) => {
-            eprintln!("demo: {}", describe(&error));
+            complain(&describe(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Says what went wrong. Standard error may be gone too, as in `cargo demo 2>&1 | head`.
+fn complain(what: &str) {
+    let _ = writeln!(std::io::stderr(), "demo: {what}");
 }

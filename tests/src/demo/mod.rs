@@ -1,6 +1,9 @@
 //! The demonstration: a control plane, Windows nodes, the shipped configuration, real tasks, and their way to the end; then a
 //! bad release that is rolled back by itself.
 
+mod jobs;
+mod judgement;
+mod real_node;
 mod screen;
 mod second_act;
 
@@ -10,17 +13,25 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use hosttask_crds::WindowsHostNode;
 use hosttask_crds::task::{WindowsHostTask, WindowsHostTaskStatus};
+use kube::ResourceExt as _;
 use kube::api::{Api, ListParams};
+use serde_json::json;
 
-use crate::bed::{BedError, BedOptions, OperatorOptions, TestBed, condition, workspace_root};
+use crate::bed::{BedError, BedOptions, OperatorOptions, TestBed, workspace_root};
 use crate::cluster::{ClusterError, ClusterOptions};
 use crate::fleet::script::ScriptError;
-use crate::fleet::{FleetError, FleetOptions, Glob, Script};
-use screen::Screen;
+use crate::fleet::{FleetError, FleetOptions, Script};
+use crate::windows_node::{WindowsNode, WindowsNodeError};
+use jobs::{Jobs, RECORDS};
+use judgement::{EXPECTED, is_settled, judge};
+use screen::{Screen, Seen};
 
 /// Runs the main job on this machine: a real Kubernetes control plane, simulated Windows nodes, the Hosttask operator, and
 /// real tasks (Calico, kube-proxy, CSI-proxy, `windows_exporter`, an installer that runs once per node, a service with a canary
 /// wave). Then a bad release of that service, which is rolled back by itself, and a minute in which nothing may be written.
+///
+/// Where Wine is there, one more node is real: kubelet and containerd for Windows start the installer and the service through
+/// our runtime, as processes in job objects, which are shown beside the tasks. It gets every release first.
 ///
 /// Exit code 0: all of that happened. 1: it did not, or something could not be started. 130: interrupted.
 #[derive(Clone, Debug, Parser)]
@@ -32,11 +43,15 @@ pub struct Options {
     /// The seed of the simulated nodes: the same seed gives the same run.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    /// Leave the real Windows node out. It needs Wine, a mingw compiler and, the first time, about eight minutes to build kubelet
+    /// and containerd for Windows.
+    #[arg(long)]
+    pub no_windows: bool,
     /// Leave everything running at the end, until Ctrl-C, and print how to reach it.
     #[arg(long)]
     pub keep: bool,
-    /// Give up after so many seconds.
-    #[arg(long, default_value_t = 600)]
+    /// Give up on tasks that have not settled after so many seconds; starting and stopping are not counted.
+    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..))]
     pub timeout: u64,
 }
 
@@ -63,12 +78,18 @@ pub enum DemoError {
     /// The simulated nodes cannot be reached.
     #[error("failed to instruct the simulated nodes")]
     Fleet(#[from] FleetError),
+    /// The real Windows node could not be started, or asked.
+    #[error("failed to use the real Windows node, which --no-windows leaves out")]
+    WindowsNode(#[from] WindowsNodeError),
+    /// The programs that run there cannot be read.
+    #[error("failed to read the programs of the real Windows node")]
+    Programs(#[source] std::io::Error),
     /// The tasks cannot be read.
     #[error("failed to read the tasks")]
     Read(#[from] kube::Error),
     /// Time is up.
-    #[error("not every task settled within {0} s")]
-    Timeout(u64),
+    #[error("these tasks did not settle within {0} s: {tasks}; see why above, or give them longer by --timeout", tasks = .1.join(", "))]
+    Timeout(u64, Vec<String>),
     /// A task ended in another way than it should.
     #[error("{}", .0.join("; "))]
     Unexpected(Vec<String>),
@@ -77,15 +98,38 @@ pub enum DemoError {
     Interrupted,
 }
 
-/// The tasks of the demonstration and how each must end: (namespace, name, reason, nodes that may fail).
-const EXPECTED: [(&str, &str, &str, i32); 6] = [
-    ("kube-system", "calico-node-windows", "RolloutComplete", 0),
-    ("kube-system", "kube-proxy-windows", "RolloutComplete", 0),
-    ("kube-system", "csi-proxy", "RolloutComplete", 0),
-    ("windows-exporter", "windows-exporter", "RolloutComplete", 0),
-    ("win-ops", "vc-runtime", "EnoughNodesSucceeded", 1),
-    ("win-ops", "log-forwarder", "RolloutComplete", 0),
-];
+/// Who takes part.
+struct Cast {
+    /// Before the control plane: it is to end first.
+    real: Option<WindowsNode>,
+    bed: TestBed,
+    jobs: Jobs,
+    options: Options,
+}
+
+impl Cast {
+    /// How many nodes there are, with the real one if `with_real`.
+    fn nodes(&self, with_real: bool) -> i32 {
+        let simulated = i32::try_from(self.options.nodes).unwrap_or(i32::MAX);
+        simulated.saturating_add(i32::from(with_real && self.real.is_some()))
+    }
+
+    /// What there is to show; the ledgers only if `with_ledgers`.
+    async fn look(&self, with_ledgers: bool) -> Result<Seen, kube::Error> {
+        let all = ListParams::default();
+        let tasks = Api::<WindowsHostTask>::all(self.bed.client());
+        let ledgers = Api::<WindowsHostNode>::all(self.bed.client());
+        Ok(Seen {
+            tasks: tasks.list(&all).await?.items,
+            nodes: if with_ledgers {
+                ledgers.list(&all).await?.items
+            } else {
+                Vec::new()
+            },
+            jobs: self.jobs.now(),
+        })
+    }
+}
 
 /// One node needs a reboot after the installer, one cannot install it; the second release of the service misses a library.
 fn script(nodes: &[String]) -> String {
@@ -107,6 +151,39 @@ rules:
 /// # Errors
 /// What could not be started, or what ended in another way than it should.
 pub async fn run(options: &Options, say: &mut dyn FnMut(&str)) -> Result<(), DemoError> {
+    let cast = gather(options, say).await?;
+    // What happens is followed while the node is asked for its job objects.
+    let mut outcome = tokio::select! {
+        outcome = play(&cast, say) => outcome,
+        never = cast.jobs.watch(cast.real.as_ref()) => match never {},
+    };
+    say("");
+    say("$ kubectl get wht,whn -A");
+    let shown = cast.bed.cluster.kubectl(&["get", "wht,whn", "-A"]).await?;
+    for line in shown.stdout.lines() {
+        say(line);
+    }
+    if outcome.is_err() {
+        cast.bed.cluster.keep();
+        say(&format!(
+            "The logs are kept in {}",
+            cast.bed.cluster.dir().display()
+        ));
+        if let Some(node) = &cast.real {
+            node.keep();
+        }
+    }
+    if options.keep {
+        tell_how_to_reach(&cast, say);
+        let waited = tokio::signal::ctrl_c().await;
+        waited.map_err(|_| DemoError::Interrupted)?;
+        outcome = outcome.and(Err(DemoError::Interrupted));
+    }
+    outcome
+}
+
+/// Starts everybody who takes part.
+async fn gather(options: &Options, say: &mut dyn FnMut(&str)) -> Result<Cast, DemoError> {
     let start = Instant::now();
     say(&format!(
         "Starting a Kubernetes control plane and {} simulated Windows nodes",
@@ -116,71 +193,78 @@ pub async fn run(options: &Options, say: &mut dyn FnMut(&str)) -> Result<(), Dem
     let fleet = FleetOptions {
         nodes,
         seed: options.seed,
-        labels: second_act::canaries(options.nodes)
-            .iter()
-            .map(|node| (Glob::new(node), "ring".to_owned(), "canary".to_owned()))
-            .collect(),
         ..FleetOptions::default()
     };
-    let operators = vec![OperatorOptions::default()];
     let bed = TestBed::start(BedOptions {
         cluster: ClusterOptions::default(),
         fleet,
-        operators,
+        operators: vec![OperatorOptions::default()],
     })
     .await?;
     bed.fleet
         .set_script(Script::parse(&script(bed.fleet.nodes()))?)
         .await?;
+    let real = real_node::start(&bed, options, say).await?;
+    let cast = Cast {
+        real,
+        bed,
+        jobs: Jobs::default(),
+        options: options.clone(),
+    };
+    for node in second_act::canaries(&cast) {
+        cast.bed
+            .label_node(&node, &json!({ "ring": "canary" }))
+            .await?;
+    }
     say(&format!(
         "Ready after {:.0} s: control plane, nodes, config/default, operator",
         start.elapsed().as_secs_f32()
     ));
-    for each in [
-        "tests/fixtures/cluster",
-        "config/recipes",
-        "tests/fixtures/demo",
-    ] {
-        apply(&bed, each, say).await?;
+    Ok(cast)
+}
+
+/// Applies the tasks and follows them, then plays the second act.
+async fn play(cast: &Cast, say: &mut dyn FnMut(&str)) -> Result<(), DemoError> {
+    let recipes = if cast.real.is_some() {
+        "tests/fixtures/demo/recipes"
+    } else {
+        "config/recipes"
+    };
+    for each in ["tests/fixtures/cluster", recipes, "tests/fixtures/demo"] {
+        apply(&cast.bed, each, say).await?;
     }
-    let mut outcome = follow(&bed, options, say).await;
-    if outcome.is_ok() {
-        outcome = second_act::play(&bed, options, say).await;
+    follow(cast, say).await?;
+    if let Some(node) = &cast.real {
+        real_node::show(node, &cast.jobs, say).await?;
     }
+    second_act::play(cast, say).await
+}
+
+fn tell_how_to_reach(cast: &Cast, say: &mut dyn FnMut(&str)) {
+    let cluster = &cast.bed.cluster;
     say("");
-    say("$ kubectl get wht,whn -A");
-    let shown = bed.cluster.kubectl(&["get", "wht,whn", "-A"]).await?;
-    for line in shown.stdout.lines() {
-        say(line);
-    }
-    if outcome.is_err() {
-        bed.cluster.keep();
+    say("Everything is left running until Ctrl-C. In another terminal:");
+    say(&format!(
+        "export KUBECONFIG={}",
+        cluster.kubeconfig().display()
+    ));
+    let folder = cluster.kubectl_path().parent();
+    say(&format!(
+        "export PATH={}:$PATH   # kubectl",
+        folder
+            .unwrap_or_else(|| std::path::Path::new("/"))
+            .display()
+    ));
+    if let Some(node) = &cast.real {
+        let name = node.name();
         say(&format!(
-            "The logs are kept in {}",
-            bed.cluster.dir().display()
+            "kubectl -n win-ops get pods -o wide --field-selector spec.nodeName={name}   # these have logs and take exec"
+        ));
+        let program = node.shell_line("hosttask-node.exe");
+        say(&format!(
+            "{program} --root '{RECORDS}' list   # also: ps ID, stats ID"
         ));
     }
-    if options.keep {
-        say("");
-        say("Everything is left running until Ctrl-C. In another terminal:");
-        say(&format!(
-            "export KUBECONFIG={}",
-            bed.cluster.kubeconfig().display()
-        ));
-        say(&format!(
-            "export PATH={}:$PATH   # kubectl",
-            bed.cluster
-                .kubectl_path()
-                .parent()
-                .unwrap_or_else(|| std::path::Path::new("/"))
-                .display()
-        ));
-        tokio::signal::ctrl_c()
-            .await
-            .map_err(|_| DemoError::Interrupted)?;
-        return outcome.and(Err(DemoError::Interrupted));
-    }
-    outcome
 }
 
 /// Applies one folder of the repository with kubectl.
@@ -203,25 +287,23 @@ async fn apply(bed: &TestBed, folder: &str, say: &mut dyn FnMut(&str)) -> Result
 }
 
 /// Shows the tasks until all have settled, and judges how they ended.
-async fn follow(
-    bed: &TestBed,
-    options: &Options,
-    say: &mut dyn FnMut(&str),
-) -> Result<(), DemoError> {
-    let api = Api::<WindowsHostTask>::all(bed.client());
-    let limit = Duration::from_secs(options.timeout);
+async fn follow(cast: &Cast, say: &mut dyn FnMut(&str)) -> Result<(), DemoError> {
+    let limit = Duration::from_secs(cast.options.timeout);
     let start = Instant::now();
-    let ledgers = Api::<WindowsHostNode>::all(bed.client());
     let mut screen = Screen::new(std::io::stdout().is_terminal());
     loop {
-        let tasks = api.list(&ListParams::default()).await?.items;
-        let nodes = ledgers.list(&ListParams::default()).await?.items;
-        screen.show(&tasks, &nodes, start.elapsed(), say);
-        if tasks.len() >= EXPECTED.len() && tasks.iter().all(is_settled) {
-            return judge(&tasks, i32::try_from(options.nodes).unwrap_or(i32::MAX));
+        let seen = cast.look(true).await?;
+        screen.show(&seen, start.elapsed(), say);
+        if seen.tasks.len() >= EXPECTED.len() && seen.tasks.iter().all(is_settled) {
+            return judge(cast, &seen);
         }
         if start.elapsed() > limit {
-            return Err(DemoError::Timeout(options.timeout));
+            let open = seen.tasks.iter().filter(|task| !is_settled(task));
+            let names = open.map(|task| {
+                let namespace = task.metadata.namespace.as_deref().unwrap_or_default();
+                format!("{namespace}/{}", task.name_any())
+            });
+            return Err(DemoError::Timeout(cast.options.timeout, names.collect()));
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
@@ -229,47 +311,4 @@ async fn follow(
 
 fn status(task: &WindowsHostTask) -> WindowsHostTaskStatus {
     task.status.clone().unwrap_or_default()
-}
-
-/// Whether nothing more is going to happen to a task by itself.
-fn is_settled(task: &WindowsHostTask) -> bool {
-    let status = status(task);
-    status.observed_generation == task.metadata.generation
-        && status.in_progress_nodes == Some(0)
-        && status.pending_nodes == Some(0)
-        && condition(&status, "Reconciling").is_none()
-}
-
-fn judge(tasks: &[WindowsHostTask], nodes: i32) -> Result<(), DemoError> {
-    let mut problems = Vec::new();
-    for (namespace, name, reason, failed) in EXPECTED {
-        let found = tasks.iter().find(|task| {
-            task.metadata.namespace.as_deref() == Some(namespace)
-                && task.metadata.name.as_deref() == Some(name)
-        });
-        let Some(task) = found else {
-            problems.push(format!("{namespace}/{name} does not exist"));
-            continue;
-        };
-        let status = status(task);
-        let ready = condition(&status, "Ready");
-        let counts = (
-            status.desired_nodes,
-            status.healthy_nodes,
-            status.failed_nodes,
-        );
-        if ready.is_none_or(|c| c.status != "True" || c.reason != reason)
-            || counts != (Some(nodes), Some(nodes - failed), Some(failed))
-        {
-            let message = ready.map_or("no condition", |c| c.message.as_str());
-            problems.push(format!(
-                "{namespace}/{name} should be {reason} with {failed} failed nodes: {message}"
-            ));
-        }
-    }
-    if problems.is_empty() {
-        Ok(())
-    } else {
-        Err(DemoError::Unexpected(problems))
-    }
 }

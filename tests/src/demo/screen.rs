@@ -7,7 +7,18 @@ use comfy_table::{Table, presets};
 use hosttask_crds::task::WindowsHostTask;
 use hosttask_crds::{WindowsHostNode, WindowsHostNodeStatus};
 
+use super::jobs::Job;
 use crate::bed::condition;
+
+/// What there is to show.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    pub(super) tasks: Vec<WindowsHostTask>,
+    /// The ledgers.
+    pub(super) nodes: Vec<WindowsHostNode>,
+    /// The job objects of the real node.
+    pub(super) jobs: Vec<Job>,
+}
 
 /// What is shown now.
 #[derive(Debug)]
@@ -27,42 +38,33 @@ impl Screen {
         }
     }
 
-    /// Shows the tasks and the nodes' ledgers as they are.
-    pub(super) fn show(
-        &mut self,
-        tasks: &[WindowsHostTask],
-        nodes: &[WindowsHostNode],
-        elapsed: Duration,
-        say: &mut dyn FnMut(&str),
-    ) {
+    /// Shows the tasks, the nodes' ledgers and the real node's job objects as they are.
+    pub(super) fn show(&mut self, seen: &Seen, elapsed: Duration, say: &mut dyn FnMut(&str)) {
         if self.terminal {
-            self.draw(tasks, nodes, elapsed, say);
+            self.draw(seen, elapsed, say);
         } else {
-            self.log(tasks, nodes, elapsed, say);
+            self.log(seen, elapsed, say);
         }
     }
 
-    fn draw(
-        &mut self,
-        tasks: &[WindowsHostTask],
-        nodes: &[WindowsHostNode],
-        elapsed: Duration,
-        say: &mut dyn FnMut(&str),
-    ) {
+    fn draw(&mut self, seen: &Seen, elapsed: Duration, say: &mut dyn FnMut(&str)) {
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
         table.set_header([
             "TASK", "MODE", "READY", "PROGRESS", "HEALTHY", "FAILED", "WAVE", "WAITING", "REASON",
         ]);
-        for task in tasks {
+        for task in &seen.tasks {
             table.add_row(row(task));
         }
-        let ledgers = if nodes.is_empty() {
-            String::new()
-        } else {
-            format!("\n {}", ledgers(nodes))
-        };
-        let text = format!("{table}{ledgers}\n{:>4.0} s", elapsed.as_secs_f32());
+        let mut parts = vec![table.to_string()];
+        if !seen.nodes.is_empty() {
+            parts.push(format!(" {}", ledgers(&seen.nodes)));
+        }
+        if !seen.jobs.is_empty() {
+            parts.push(job_table(&seen.jobs).to_string());
+        }
+        parts.push(format!("{:>4.0} s", elapsed.as_secs_f32()));
+        let text = parts.join("\n");
         let up = if self.lines > 0 {
             format!("\x1b[{}A", self.lines)
         } else {
@@ -72,22 +74,17 @@ impl Screen {
             .lines()
             .map(|line| format!("\x1b[2K{}", line.trim_end()))
             .collect();
-        say(&format!("{up}{}", cleared.join("\n")));
+        // Jobs come and go: what is left of a longer picture goes too.
+        say(&format!("{up}{}\x1b[J", cleared.join("\n")));
         self.lines = cleared.len();
     }
 
-    fn log(
-        &mut self,
-        tasks: &[WindowsHostTask],
-        nodes: &[WindowsHostNode],
-        elapsed: Duration,
-        say: &mut dyn FnMut(&str),
-    ) {
+    fn log(&mut self, seen: &Seen, elapsed: Duration, say: &mut dyn FnMut(&str)) {
         let mut lines = Vec::new();
-        if !nodes.is_empty() {
-            lines.push(("nodes".to_owned(), ledgers(nodes)));
+        if !seen.nodes.is_empty() {
+            lines.push(("nodes".to_owned(), ledgers(&seen.nodes)));
         }
-        for task in tasks {
+        for task in &seen.tasks {
             let [
                 name,
                 mode,
@@ -105,12 +102,86 @@ impl Screen {
             lines.push((name, line));
         }
         for (name, line) in lines {
-            if self.last.get(&name) != Some(&line) {
-                say(&format!("{:>6.1} s  {line}", elapsed.as_secs_f32()));
-                self.last.insert(name, line);
-            }
+            self.tell(name, line.clone(), &line, elapsed, say);
+        }
+        for job in &seen.jobs {
+            // Numbers change all the time: they are told along when something else does.
+            let matters = format!("{}{}", job.state, job.list());
+            self.tell(job.id.clone(), matters, &job_line(job), elapsed, say);
         }
     }
+
+    /// Says the line of `name` when what matters about it is new.
+    fn tell(
+        &mut self,
+        name: String,
+        matters: String,
+        line: &str,
+        elapsed: Duration,
+        say: &mut dyn FnMut(&str),
+    ) {
+        if self.last.get(&name) != Some(&matters) {
+            say(&format!("{:>6.1} s  {line}", elapsed.as_secs_f32()));
+            self.last.insert(name, matters);
+        }
+    }
+}
+
+fn job_table(jobs: &[Job]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header([
+        "JOB OBJECT",
+        "CONTAINER",
+        "STATE",
+        "PROCESSES",
+        "MEMORY",
+        "CPU",
+        "PROGRAMS",
+    ]);
+    for job in jobs {
+        table.add_row([
+            short(job),
+            job.container.clone(),
+            job.state.clone(),
+            job.processes().to_string(),
+            memory(job),
+            processor(job),
+            job.list(),
+        ]);
+    }
+    table
+}
+
+fn job_line(job: &Job) -> String {
+    let name = format!("{} of {}", short(job), job.container);
+    if job.processes() == 0 {
+        return format!("{name}: {}", job.state);
+    }
+    format!(
+        "{name}: {}, {} processes ({}), {} of memory, {} of processor time",
+        job.state,
+        job.processes(),
+        job.list(),
+        memory(job),
+        processor(job)
+    )
+}
+
+/// The beginning of the name of the job object, as long as people read it.
+fn short(job: &Job) -> String {
+    format!("hosttask-{}…", job.id.chars().take(8).collect::<String>())
+}
+
+fn memory(job: &Job) -> String {
+    job.memory.map_or_else(
+        || "-".to_owned(),
+        |bytes| format!("{} MiB", bytes / 1024 / 1024),
+    )
+}
+
+fn processor(job: &Job) -> String {
+    format!("{:.2} s", job.processor.as_secs_f32())
 }
 
 /// What the nodes' ledgers say, in one line.

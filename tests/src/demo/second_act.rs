@@ -4,10 +4,10 @@ use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
 use hosttask_crds::task::{WindowsHostTask, WindowsHostTaskStatus};
-use kube::api::{Api, ListParams};
+use kube::api::Api;
 
 use super::screen::Screen;
-use super::{DemoError, Options, apply, status};
+use super::{Cast, DemoError, apply, real_node, status};
 use crate::bed::{TestBed, condition};
 use crate::cluster::AuditReader;
 
@@ -19,24 +19,23 @@ const SILENCE: Duration = Duration::from_mins(1);
 const CALM: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(500);
 
-/// The nodes that get a release first: two of them, one where there are few.
-pub(super) fn canaries(nodes: u32) -> Vec<String> {
-    let second = (nodes > 3).then(|| "win-0004".to_owned());
+/// The nodes that get a release first: the real one, or else two simulated ones, one where there are few.
+pub(super) fn canaries(cast: &Cast) -> Vec<String> {
+    if cast.real.is_some() {
+        return vec![real_node::NAME.to_owned()];
+    }
+    let second = (cast.options.nodes > 3).then(|| "win-0004".to_owned());
     ["win-0001".to_owned()].into_iter().chain(second).collect()
 }
 
 /// Applies the bad release, shows how it ends, and judges that.
-pub(super) async fn play(
-    bed: &TestBed,
-    options: &Options,
-    say: &mut dyn FnMut(&str),
-) -> Result<(), DemoError> {
+pub(super) async fn play(cast: &Cast, say: &mut dyn FnMut(&str)) -> Result<(), DemoError> {
     say("");
     say("A bad release: log-forwarder 2.0 ends as soon as it starts. Nobody looks.");
-    let before = read(bed).await?;
-    apply(bed, "tests/fixtures/demo/bad-update", say).await?;
-    let after = follow(bed, options, &before, say).await?;
-    judge(&before, &after, options)?;
+    let before = read(&cast.bed).await?;
+    apply(&cast.bed, "tests/fixtures/demo/bad-update", say).await?;
+    let after = follow(cast, &before, say).await?;
+    judge(&before, &after, cast.nodes(true), &canaries(cast))?;
     for failure in &after.failures {
         say(&format!(
             "blamed: {} ({}, exit code {}): {}",
@@ -50,7 +49,7 @@ pub(super) async fn play(
     }
     let message = condition(&after, "Ready").map_or("", |ready| ready.message.as_str());
     say(&format!("{}/{}: {message}", TASK.0, TASK.1));
-    silence(bed, options, say).await
+    silence(cast, say).await
 }
 
 async fn read(bed: &TestBed) -> Result<WindowsHostTaskStatus, DemoError> {
@@ -60,26 +59,28 @@ async fn read(bed: &TestBed) -> Result<WindowsHostTaskStatus, DemoError> {
 
 /// Shows the tasks until the bad release was taken back.
 async fn follow(
-    bed: &TestBed,
-    options: &Options,
+    cast: &Cast,
     before: &WindowsHostTaskStatus,
     say: &mut dyn FnMut(&str),
 ) -> Result<WindowsHostTaskStatus, DemoError> {
-    let api = Api::<WindowsHostTask>::all(bed.client());
     let start = Instant::now();
     let mut screen = Screen::new(std::io::stdout().is_terminal());
     loop {
-        let mut tasks = api.list(&ListParams::default()).await?.items;
-        tasks.retain(|task| task.metadata.name.as_deref() == Some(TASK.1));
-        screen.show(&tasks, &[], start.elapsed(), say);
-        let now = tasks.first().map(status).unwrap_or_default();
+        let mut seen = cast.look(false).await?;
+        seen.tasks
+            .retain(|task| task.metadata.name.as_deref() == Some(TASK.1));
+        screen.show(&seen, start.elapsed(), say);
+        let now = seen.tasks.first().map(status).unwrap_or_default();
         let is_new = now.update_revision != before.update_revision;
         let is_over = condition(&now, "Ready").is_some_and(|ready| ready.reason == "RolledBack");
         if is_new && is_over {
             return Ok(now);
         }
-        if start.elapsed() > Duration::from_secs(options.timeout) {
-            return Err(DemoError::Timeout(options.timeout));
+        if start.elapsed() > Duration::from_secs(cast.options.timeout) {
+            return Err(DemoError::Timeout(
+                cast.options.timeout,
+                vec![format!("{}/{}", TASK.0, TASK.1)],
+            ));
         }
         tokio::time::sleep(POLL).await;
     }
@@ -89,10 +90,9 @@ async fn follow(
 fn judge(
     before: &WindowsHostTaskStatus,
     after: &WindowsHostTaskStatus,
-    options: &Options,
+    nodes: i32,
+    canaries: &[String],
 ) -> Result<(), DemoError> {
-    let nodes = i32::try_from(options.nodes).ok();
-    let canaries = canaries(options.nodes);
     let mut problems = Vec::new();
     let mut expect = |holds: bool, what: &str| {
         if !holds {
@@ -107,7 +107,10 @@ fn judge(
         after.failed_revision.is_some() && after.failed_revision == after.update_revision,
         "the failed revision should be remembered",
     );
-    expect(after.healthy_nodes == nodes, "every node should be healthy");
+    expect(
+        after.healthy_nodes == Some(nodes),
+        "every node should be healthy",
+    );
     expect(
         after.updated_nodes == Some(0),
         "no node should have the bad release",
@@ -128,12 +131,8 @@ fn judge(
 }
 
 /// Counts what the operator writes in a minute, by the API server's audit log: it must be nothing.
-async fn silence(
-    bed: &TestBed,
-    options: &Options,
-    say: &mut dyn FnMut(&str),
-) -> Result<(), DemoError> {
-    let mut reader = bed.cluster.audit_reader();
+async fn silence(cast: &Cast, say: &mut dyn FnMut(&str)) -> Result<(), DemoError> {
+    let mut reader = cast.bed.cluster.audit_reader();
     reader.skip_to_end()?;
     let start = Instant::now();
     let mut calm = Instant::now();
@@ -141,8 +140,11 @@ async fn silence(
         if !writes(&mut reader)?.is_empty() {
             calm = Instant::now();
         }
-        if start.elapsed() > Duration::from_secs(options.timeout) {
-            return Err(DemoError::Timeout(options.timeout));
+        if start.elapsed() > Duration::from_secs(cast.options.timeout) {
+            return Err(DemoError::Timeout(
+                cast.options.timeout,
+                vec![format!("{}/{}", TASK.0, TASK.1)],
+            ));
         }
         tokio::time::sleep(POLL).await;
     }
@@ -181,7 +183,6 @@ fn writes(reader: &mut AuditReader) -> Result<Vec<String>, DemoError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::Parser as _;
     use hosttask_crds::task::NodeFailure;
 
     fn rolled_back() -> (WindowsHostTaskStatus, WindowsHostTaskStatus) {
@@ -207,18 +208,17 @@ mod tests {
 
     #[test]
     fn a_rollback_with_a_blamed_canary_node_is_what_is_asked_for() {
-        let options = Options::parse_from(["demo"]);
         let (before, after) = rolled_back();
-        judge(&before, &after, &options).unwrap();
+        judge(&before, &after, 12, &["win-0004".to_owned()]).unwrap();
     }
 
     #[test]
     fn whatever_is_missing_is_named() {
-        let options = Options::parse_from(["demo"]);
         let (before, mut after) = rolled_back();
         after.failures[0].node = "win-0002".into();
         after.healthy_nodes = Some(11);
-        let text = judge(&before, &after, &options).unwrap_err().to_string();
+        let judged = judge(&before, &after, 12, &["win-0004".to_owned()]);
+        let text = judged.unwrap_err().to_string();
         assert!(
             text.contains("canary node") && text.contains("healthy"),
             "{text}"

@@ -4,7 +4,7 @@
 //!  Queued ─► Pulling ─► Creating ─► Running ─► Stopping
 //!              │  ▲        │  ▲        │           │
 //!              ▼  │        ▼  │        ▼           ▼
-//!       ImageRefused  CreateRefused   (ended) ─► BackOff ─► Creating …   or   Ended
+//!       ImageRefused  CreateRefused   (ended) ─► BackOff ─► Running …   or   Ended
 //! ```
 //!
 //! Every state with a future carries its time, so an event happens at its planned time however late it is looked at:
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::life::{End, Life, Note};
+use super::life::{End, Failure, Life, Note};
 use super::pod::RestartPolicy;
 use super::refusal::{self, Refusal, Stage};
 use super::script::{Exit, ImageState};
@@ -25,6 +25,9 @@ const FORGET_CRASHES: Duration = Duration::from_mins(10);
 /// containerd's exit code for a container that did not start.
 const START_ERROR: i32 = 128;
 
+/// The waiting reason after a `postStart` hook that failed.
+pub(super) const HOOK_FAILED: &str = "PostStartHookError";
+
 /// One container and its history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Container {
@@ -34,8 +37,12 @@ pub(super) struct Container {
     pub restarts: i32,
     /// How often its process was started at all.
     pub starts: u32,
-    /// How the run before this one ended.
+    /// How the run before this one ended; of a container that is started again, the latest run.
     pub last: Option<End>,
+    /// How the run before [`Self::last`] ended.
+    pub earlier: Option<End>,
+    /// How the container ends that its `postStart` hook failed: nobody sees it run.
+    pub(super) unseen: Option<End>,
     /// Ends in a row that lengthen the back-off.
     pub(super) crashes: u32,
     /// Whether the image is on the node.
@@ -49,6 +56,8 @@ impl Default for Container {
             restarts: 0,
             starts: 0,
             last: None,
+            earlier: None,
+            unseen: None,
             crashes: 0,
             pulled: false,
         }
@@ -61,6 +70,7 @@ impl Container {
         match &self.life {
             Life::Ended(end) => Some(end),
             Life::Queued
+            | Life::NeverRan
             | Life::Pulling { .. }
             | Life::ImageRefused { .. }
             | Life::Creating { .. }
@@ -69,6 +79,36 @@ impl Container {
             | Life::Stopping { .. }
             | Life::BackOff { .. } => None,
         }
+    }
+
+    /// Whether a run of it has ended or goes on.
+    pub(super) fn has_run(&self) -> bool {
+        self.is_running() || self.end().is_some() || self.last.is_some()
+    }
+
+    /// Whether it is beyond its first pull and creation: the kubelet has reported about it.
+    pub(super) fn has_begun(&self) -> bool {
+        let is_new = matches!(
+            self.life,
+            Life::Queued | Life::NeverRan | Life::Pulling { .. } | Life::Creating { .. }
+        );
+        !is_new || self.last.is_some()
+    }
+
+    /// Whether the runtime has a container of it, running or ended.
+    pub(super) fn has_container(&self) -> bool {
+        let was_made = |end: &End| end.started.is_some() || end.code == START_ERROR;
+        self.is_running() || self.last.is_some() || self.end().is_some_and(was_made)
+    }
+
+    /// Whether its hook has failed in an earlier run, and fails in the run that nobody sees yet.
+    pub(super) fn hook_failed_before(&self) -> bool {
+        self.unseen.is_some() && self.last.is_some()
+    }
+
+    /// Whether the pod was over before a process of it was started, so that only the kubelet says that it ended.
+    pub(super) fn was_given_up(&self) -> bool {
+        self.life == Life::NeverRan || (self.end().is_some() && !self.has_container())
     }
 
     /// Whether a process exists.
@@ -110,7 +150,7 @@ impl Container {
 
     fn due(&self, around: &Surroundings<'_>) -> Option<Timestamp> {
         match &self.life {
-            Life::Queued | Life::Ended(_) => None,
+            Life::Queued | Life::NeverRan | Life::Ended(_) => None,
             Life::Pulling { until }
             | Life::ImageRefused { until, .. }
             | Life::Creating { until }
@@ -137,7 +177,7 @@ impl Container {
         notes: &mut Vec<Note>,
     ) {
         match self.life.clone() {
-            Life::Queued | Life::Ended(_) => {}
+            Life::Queued | Life::NeverRan | Life::Ended(_) => {}
             Life::Pulling { .. } | Life::ImageRefused { .. }
                 if around.behaviour.image != ImageState::Present && !self.pulled =>
             {
@@ -159,9 +199,16 @@ impl Container {
                     until: later(at, around.pick("start", around.start(), self.starts)),
                 };
             }
-            Life::Creating { .. } | Life::CreateRefused { .. } => {
-                self.create(at, around, stopping, notes);
-            }
+            Life::Creating { .. } | Life::CreateRefused { .. } => match self.unseen.take() {
+                Some(end) => {
+                    let failed = Failure {
+                        reason: HOOK_FAILED,
+                        message: "the postStart hook failed".to_owned(),
+                    };
+                    self.ended(end, around, stopping, Some(failed));
+                }
+                None => self.create(at, around, stopping, notes),
+            },
             Life::Running { since } => {
                 let exit = around
                     .exit(self.starts)
@@ -178,7 +225,10 @@ impl Container {
                 };
                 self.ended(around.end(since, at, &exit), around, stopping, None);
             }
-            Life::BackOff { .. } => self.again(at, around),
+            Life::BackOff { .. } => {
+                self.restarts += 1;
+                self.create(at, around, stopping, notes);
+            }
         }
     }
 
@@ -227,28 +277,55 @@ impl Container {
             };
             return;
         }
-        if let Some(refused) = refused {
-            if self.last.is_none() {
-                notes.push(Note::Refused(
-                    "Failed",
-                    format!("Error: {}", refused.message),
-                ));
-            }
-            let message = Some(refused.message.clone());
-            let reason = refused.reason.to_owned();
-            let end = End {
-                started: None,
-                finished: at,
-                code: START_ERROR,
-                reason,
-                message,
-            };
-            self.ended(end, around, stopping, Some(refused.message));
+        let start_error = around.behaviour.start_error.as_ref();
+        let start_error = refused
+            .map(|it| it.message)
+            .or_else(|| start_error.cloned());
+        if let Some(message) = start_error {
+            self.does_not_start(at, message, around, stopping, notes);
             return;
         }
         self.starts += 1;
         notes.push(Note::Started(around.container.name.clone()));
         self.life = Life::Running { since: at };
+        if around.post_start_fails() {
+            // The kubelet is busy with the hook and then with the stop; when it reports again, the container has ended.
+            if let Life::Stopping { until, code, .. } =
+                around.stopping(at, at, around.grace(), self.starts)
+            {
+                let exit = Exit {
+                    code,
+                    ..Exit::default()
+                };
+                self.unseen = Some(around.end(at, until, &exit));
+                self.life = Life::Creating { until };
+            }
+        }
+    }
+
+    fn does_not_start(
+        &mut self,
+        at: Timestamp,
+        message: String,
+        around: &Surroundings<'_>,
+        stopping: bool,
+        notes: &mut Vec<Note>,
+    ) {
+        if self.last.is_none() {
+            notes.push(Note::Refused("Failed", format!("Error: {message}")));
+        }
+        let end = End {
+            started: None,
+            finished: at,
+            code: START_ERROR,
+            reason: "StartError".to_owned(),
+            message: Some(message.clone()),
+        };
+        let failed = Failure {
+            reason: "RunContainerError",
+            message,
+        };
+        self.ended(end, around, stopping, Some(failed));
     }
 
     fn ended(
@@ -256,7 +333,7 @@ impl Container {
         end: End,
         around: &Surroundings<'_>,
         stopping: bool,
-        start_failed: Option<String>,
+        start_failed: Option<Failure>,
     ) {
         let again = match around.restart {
             RestartPolicy::Always => true,
@@ -281,66 +358,24 @@ impl Container {
         };
         self.crashes += 1;
         let at = end.finished;
-        self.last = Some(end);
-        if delay.is_zero() && start_failed.is_none() {
-            self.again(at, around);
-        } else {
+        self.earlier = self.last.replace(end);
+        let mut delay = delay;
+        if start_failed.is_some() {
             // A failed start shows its own reason until the kubelet's next look, even before the immediate restart.
-            let delay = delay.max(around.hurry(Duration::from_secs(1)));
-            let start_failed = start_failed.filter(|_| self.crashes == 1);
-            self.life = Life::BackOff {
-                until: later(at, delay),
-                delay,
-                start_failed,
-            };
+            delay = delay.max(around.hurry(Duration::from_secs(1)));
         }
-    }
-
-    fn again(&mut self, at: Timestamp, around: &Surroundings<'_>) {
-        self.restarts += 1;
-        self.life = Life::Creating {
-            until: later(at, around.pick("start", around.start(), self.starts)),
-        };
-    }
-
-    /// Whether the startup probe has passed, and whether the container counts as ready; with when that changes next.
-    pub(super) fn readiness(&self, around: &Surroundings<'_>) -> (bool, bool, Option<Timestamp>) {
-        let Life::Running { since } = self.life else {
-            return (self.is_running(), false, None);
-        };
-        let behaviour = around.behaviour;
-        let started = around.startup_at(since, self.starts);
-        let is_started = started.is_some_and(|started| started <= around.now);
-        let never = behaviour.never_ready || around.readiness_fails();
-        let Some(started) = started.filter(|_| !never) else {
-            return (
-                is_started,
-                false,
-                started.filter(|started| *started > around.now),
-            );
-        };
-        let ready = around.ready_at(since, started, self.starts);
-        let broken = around.broken_at(since, ready, self.starts);
-        let is_ready = ready <= around.now && broken.is_none_or(|broken| broken > around.now);
-        let next = [Some(started), Some(ready), broken]
-            .into_iter()
-            .flatten()
-            .filter(|time| *time > around.now)
-            .min();
-        (is_started, is_ready, next)
-    }
-
-    /// Whether a failed pull shows as `ErrImagePull` still or as `ImagePullBackOff`, and when that changes.
-    pub(super) fn pull_backs_off(
-        since: Timestamp,
-        until: Timestamp,
-        now: Timestamp,
-    ) -> (bool, Timestamp) {
-        let fresh = later(since, until.duration_since(since).unsigned_abs() / 5);
-        if now < fresh {
-            (false, fresh)
+        let start = around.pick("start", around.start(), self.starts);
+        let until = later(later(at, delay), start);
+        let seen = if self.crashes == 1 {
+            until
         } else {
-            (true, until)
-        }
+            later(at, around.hurry(Duration::from_secs(1)))
+        };
+        let start_failed = start_failed.map(|failed| (seen, failed));
+        self.life = Life::BackOff {
+            until,
+            delay,
+            start_failed,
+        };
     }
 }

@@ -220,3 +220,84 @@ fn a_container_that_a_probe_kills_ends_by_the_stop_and_within_the_pods_grace_per
     assert_eq!(bench.doing(), "Error(1)");
     assert_eq!(bench.history.last().unwrap().0, 13_000);
 }
+
+#[test]
+fn a_program_that_does_not_start_is_told_with_its_reason_and_then_backs_off() {
+    let script = "rules: [{behaviour: {startError: no such program}}]";
+    let mut once = Bench::new(pod(json!({"restartPolicy": "Never"})), script);
+    once.run(10.0);
+    assert_eq!(
+        (once.phase(), once.doing().as_str()),
+        ("Failed", "StartError(128)")
+    );
+    assert!(once.starts.is_empty());
+    assert_eq!(message(&once).as_deref(), Some("no such program"));
+    let mut daemon = Bench::new(pod(json!({})), script);
+    daemon.run(1.2);
+    assert_eq!(daemon.doing(), "RunContainerError");
+    daemon.run(3.0);
+    assert_eq!(
+        (daemon.doing().as_str(), daemon.main().restart_count),
+        ("CrashLoopBackOff", 1)
+    );
+}
+
+#[test]
+fn a_failing_hook_after_the_start_stops_the_container_before_anybody_sees_it_run() {
+    let script = "rules: [{behaviour: {postStart: fail, stop: {afterSeconds: 2, code: 3}, exit: {code: 0, afterSeconds: 99}}}]";
+    let hooked = |policy: &str| {
+        let mut spec = with(json!({"lifecycle": {"postStart": {"exec": {"command": ["x"]}}}}));
+        spec["restartPolicy"] = json!(policy);
+        spec
+    };
+    let mut once = Bench::new(pod(hooked("Never")), script);
+    once.run(1.5);
+    assert_eq!(
+        (once.doing().as_str(), once.starts.len()),
+        ("ContainerCreating", 1)
+    );
+    once.run(2.0);
+    assert_eq!(
+        (once.phase(), once.doing().as_str()),
+        ("Failed", "Error(3)")
+    );
+    let mut daemon = Bench::new(pod(hooked("Always")), script);
+    daemon.run(3.0);
+    assert_eq!(daemon.doing(), "PostStartHookError");
+    let mut plain = Bench::new(pod(json!({})), script);
+    plain.run(10.0);
+    assert_eq!(plain.doing(), "running", "it has no hook");
+}
+
+#[test]
+fn a_container_that_is_started_again_at_once_counts_as_ended_until_then() {
+    let script = "rules: [{behaviour: {startSeconds: 4, exit: {code: 5, afterSeconds: 1}}}]";
+    let mut bench = Bench::new(pod(json!({})), script);
+    bench.run(7.0);
+    assert_eq!(
+        (bench.doing().as_str(), bench.main().restart_count),
+        ("Error(5)", 0)
+    );
+    assert_eq!(
+        (bench.phase(), &bench.main().last_state),
+        ("Running", &None)
+    );
+    bench.run(3.0);
+    let main = bench.main();
+    assert_eq!((bench.doing().as_str(), main.restart_count), ("running", 1));
+    let last = main.last_state.as_ref().unwrap().terminated.as_ref();
+    assert_eq!(last.unwrap().exit_code, 5);
+}
+
+#[test]
+fn an_image_that_is_not_there_and_must_not_be_pulled_is_never_pulled() {
+    let never = with(json!({"imagePullPolicy": "Never"}));
+    let mut bench = Bench::new(pod(never), "rules: [{behaviour: {image: Missing}}]");
+    bench.run(60.0);
+    let shown: Vec<String> = bench
+        .history
+        .iter()
+        .map(|(_, status)| super::builder::doing(&status.container_statuses.as_ref().unwrap()[0]))
+        .collect();
+    assert_eq!(shown, ["ContainerCreating", "ErrImageNeverPull"]);
+}

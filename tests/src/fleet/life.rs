@@ -9,6 +9,8 @@ use jiff::Timestamp;
 pub(super) enum Life {
     /// Its turn has not come.
     Queued,
+    /// Its turn did not come before the pod was over.
+    NeverRan,
     /// The image is being pulled.
     Pulling { until: Timestamp },
     /// The pull failed; it is tried again.
@@ -33,14 +35,24 @@ pub(super) enum Life {
         until: Timestamp,
         code: i32,
     },
-    /// The process ended and is started again after a pause.
+    /// The process ended and is started again, after a pause unless it is the first time. `until` is when the process
+    /// is there again. Why a start failed is shown until the kubelet looks again, which is the first time here.
     BackOff {
         until: Timestamp,
         delay: Duration,
-        start_failed: Option<String>,
+        start_failed: Option<(Timestamp, Failure)>,
     },
     /// The process ended for good.
     Ended(End),
+}
+
+/// Why a start failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    /// The waiting reason.
+    pub reason: &'static str,
+    /// The waiting message.
+    pub message: String,
 }
 
 /// How a run of a container ended.

@@ -107,6 +107,15 @@ fn is_sidecar(spec: &ContainerView) -> bool {
     spec.restart_policy == Some(RestartPolicy::Always)
 }
 
+/// Which containers may have run.
+#[derive(Clone, Copy)]
+struct Due {
+    /// How many of the init containers.
+    init: usize,
+    /// Whether the regular containers.
+    main: bool,
+}
+
 static AS_ALWAYS: LazyLock<Behaviour> = LazyLock::new(Behaviour::default);
 
 impl PodState {
@@ -184,6 +193,7 @@ impl PodState {
             let stopping = self.stopping.is_some();
             let grace = self.grace(pod);
             let work_is_done = self.is_work_done(pod);
+            let due = self.due(pod);
             let floor = self.seen.min(world.now);
             let mut wake: Option<Timestamp> = None;
             for (init, index) in (0..self.init.len())
@@ -201,9 +211,10 @@ impl PodState {
                 };
                 let around = surroundings(world, pod, spec, init, floor);
                 if let Some(stop) = self.stopping {
-                    container.stop(stop.since, grace, &around);
+                    let is_due = if init { index < due.init } else { due.main };
+                    container.stop(stop.since, grace, &around, is_due);
                 } else if let Some(since) = work_is_done.filter(|_| init && is_sidecar(spec)) {
-                    container.stop(since, grace, &around);
+                    container.stop(since, grace, &around, true);
                 }
                 let next = container.advance(&around, stopping || work_is_done.is_some(), notes);
                 wake = [wake, next].into_iter().flatten().min();
@@ -215,6 +226,21 @@ impl PodState {
                 let deadline = self.deadline(pod).filter(|_| !stopping);
                 return [wake, deadline].into_iter().flatten().min();
             }
+        }
+    }
+
+    /// Which containers the kubelet takes for ones that may have run: the first init container and all before one that ran,
+    /// and once the pod was initialized the regular ones.
+    fn due(&self, pod: &PodView) -> Due {
+        let last = self.init.iter().rposition(Container::has_run);
+        let end = self.init.last().zip(pod.spec.init_containers.last());
+        let is_initialized = end.is_none_or(|(container, spec)| {
+            container.end().is_some_and(|end| end.code == 0)
+                || (is_sidecar(spec) && container.is_running())
+        });
+        Due {
+            init: last.map_or(1, |last| last + 1),
+            main: is_initialized || self.main.iter().any(Container::has_run),
         }
     }
 
@@ -283,8 +309,10 @@ impl PodState {
 
     /// Whether no container will ever run again.
     fn is_over(&self) -> bool {
-        let none_left =
-            |containers: &[Container]| containers.iter().all(|container| container.end().is_some());
+        let none_left = |containers: &[Container]| {
+            let mut all = containers.iter();
+            all.all(|container| container.end().is_some() || container.life == Life::NeverRan)
+        };
         let failed = self
             .init
             .iter()

@@ -277,7 +277,7 @@ fn a_deleted_pod_stops_within_its_grace_period_and_only_then_goes() {
         bench.pod.grace_seconds = grace;
         let from = bench.now.as_millisecond();
         bench.step();
-        assert!(!bench.deleted && bench.condition("Ready").0 == "False");
+        assert!(!bench.deleted && bench.condition("Ready").0 == "True");
         bench.run(120.0);
         assert!(bench.deleted);
         assert_eq!(bench.doing(), format!("Error({code})"));
@@ -327,13 +327,56 @@ fn a_new_rule_ends_a_running_container_now_and_not_in_the_past() {
     bench.step();
     bench.script = super::script::Script::parse("rules: [{behaviour: {crashLoop: {}}}]").unwrap();
     bench.step();
-    let last = bench
-        .main()
-        .last_state
-        .as_ref()
-        .unwrap()
-        .terminated
-        .as_ref()
-        .unwrap();
+    let state = bench.main().state.as_ref().unwrap();
+    let last = state.terminated.as_ref().unwrap();
     assert_eq!(last.finished_at.as_ref().unwrap().0, bench.now);
+}
+
+#[test]
+fn a_pod_has_no_sandbox_before_its_first_report_of_a_container_and_after_its_end() {
+    let script = "rules: [{behaviour: {pullSeconds: 0}}]";
+    let mut bench = Bench::new(pod(json!({"restartPolicy": "Never"})), script);
+    bench.step();
+    assert_eq!(bench.condition("PodReadyToStartContainers").0, "False");
+    bench.run(0.3);
+    assert_eq!(bench.doing(), "running");
+    assert_eq!(bench.condition("PodReadyToStartContainers").0, "True");
+    bench.run(10.0);
+    assert_eq!(bench.condition("PodReadyToStartContainers").0, "False");
+}
+
+#[test]
+fn a_sidecar_that_is_not_ready_keeps_its_pod_from_being_ready_and_leaves_it_initialized() {
+    let spec =
+        json!({"initContainers": [{"name": "side", "image": "a:1", "restartPolicy": "Always"}]});
+    let script = "rules: [{container: side, behaviour: {exit: {code: 1, afterSeconds: 3}}}]";
+    let mut bench = Bench::new(pod(spec), script);
+    bench.run(2.0);
+    assert_eq!(bench.condition("Ready").0, "True");
+    bench.run(10.0);
+    assert!(bench.main().ready);
+    let side = &bench.status.init_container_statuses.as_ref().unwrap()[0];
+    assert_eq!(doing(side), "CrashLoopBackOff");
+    assert_eq!(
+        (bench.condition("Ready").0, bench.condition("Initialized").0),
+        ("False".to_owned(), "True".to_owned())
+    );
+}
+
+#[test]
+fn containers_whose_turn_never_came_still_wait_when_their_pod_is_gone() {
+    let spec = json!({"initContainers": [{"name": "one", "image": "a:1"}, {"name": "two", "image": "a:1"}]});
+    let script = "rules: [{container: one, behaviour: {crashLoop: {code: 7}}}]";
+    let mut bench = Bench::new(pod(spec), script);
+    bench.run(5.0);
+    bench.pod.deleted = true;
+    bench.run(5.0);
+    assert!(bench.deleted);
+    let init = bench.status.init_container_statuses.as_ref().unwrap();
+    let shown: Vec<String> = init.iter().map(doing).collect();
+    assert_eq!(shown, ["Error(7)", "PodInitializing"]);
+    assert_eq!(
+        (bench.phase(), bench.doing().as_str()),
+        ("Failed", "PodInitializing")
+    );
 }

@@ -15,6 +15,7 @@ mod api;
 mod builder;
 mod chance;
 mod command;
+mod conditions;
 mod container;
 #[cfg(test)]
 mod container_tests;
@@ -29,6 +30,7 @@ mod machine_tests;
 mod node;
 mod options;
 mod pod;
+mod readiness;
 mod refusal;
 #[cfg(test)]
 mod refusal_tests;

@@ -161,6 +161,8 @@ pub(super) struct ContainerView {
     pub name: String,
     /// Image reference.
     pub image: String,
+    /// `Never` does not ask the registry.
+    pub image_pull_policy: String,
     /// What is run in place of the image's entry point.
     pub command: Vec<String>,
     /// `Always` on an init container makes it a sidecar.
@@ -177,7 +179,21 @@ pub(super) struct ContainerView {
     pub liveness_probe: Option<Probe>,
     /// Where the termination message comes from.
     pub termination_message_policy: MessagePolicy,
+    /// What is run after the start.
+    pub lifecycle: Lifecycle,
 }
+
+/// The hooks of a container that decide what becomes of it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Lifecycle {
+    /// Run after the start; where it fails, the container is stopped.
+    pub post_start: Option<Handler>,
+}
+
+/// A hook. What it runs is for the script to say.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+pub(super) struct Handler {}
 
 /// Where the termination message comes from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]

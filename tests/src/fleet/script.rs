@@ -59,6 +59,10 @@ pub struct Behaviour {
     pub image_user: Option<String>,
     /// The container cannot be created.
     pub create_error: Option<CreateError>,
+    /// The container is created and its process does not start: the message that says why.
+    pub start_error: Option<String>,
+    /// How the `postStart` hook ends. Without one in the pod's spec it is not run.
+    pub post_start: Hook,
     /// The process ends. Default: init containers and pods that are not restarted end with 0 after a moment.
     pub exit: Option<Exit>,
     /// The process ends at once, every time it is started.
@@ -87,6 +91,17 @@ pub enum ImageState {
     Denied,
     /// It has no variant for the node's Windows build.
     WrongBuild,
+}
+
+/// How a hook of a container ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Hook {
+    /// It succeeds.
+    #[default]
+    Pass,
+    /// It fails: the container is stopped.
+    Fail,
 }
 
 /// A failure to create the container, retried as the kubelet does.

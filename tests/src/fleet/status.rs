@@ -3,18 +3,19 @@
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
     ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting,
-    ContainerStatus, HostIP, PodCondition, PodIP, PodStatus,
+    ContainerStatus, HostIP, PodIP, PodStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::chance::draw;
-use super::container::Container;
+use super::conditions;
+use super::container::{Container, HOOK_FAILED};
 use super::life::{End, Life};
 use super::machine::surroundings;
 use super::pod::{ContainerView, PodView};
 use super::refusal::Stage;
 use super::script::ImageState;
-use super::state::{Condition, PodState, World};
+use super::state::{PodState, World};
 use super::timing::Surroundings;
 
 /// The status to report, and when it changes by itself (a container becomes ready, a reason becomes another).
@@ -27,13 +28,14 @@ pub(super) fn of(
     let init = statuses(world, pod, state, true, &mut wakes);
     let main = statuses(world, pod, state, false, &mut wakes);
     let phase = phase(pod, state);
-    update_conditions(world, pod, state, phase, &init, &main);
+    conditions::update(world, pod, state, phase, &init, &main);
     let (reason, message) = match (&state.refused, state.stopping) {
         (Some(refused), _) if refused.stage == Stage::Admission => (
             Some(refused.reason.to_owned()),
-            Some(refused.message.clone()),
+            Some(format!("Pod was rejected: {}", refused.message)),
         ),
-        (_, Some(stopping)) if stopping.deadline => (
+        // The end is told with its reason once all containers have ended.
+        (_, Some(stopping)) if stopping.deadline && phase == "Failed" => (
             Some("DeadlineExceeded".to_owned()),
             Some("Pod was active longer than its activeDeadlineSeconds".to_owned()),
         ),
@@ -55,7 +57,7 @@ pub(super) fn of(
         message,
         observed_generation: pod.generation,
         start_time: Some(Time(state.since)),
-        conditions: Some(conditions(pod, state)),
+        conditions: (!refused).then(|| conditions::of(pod, state)),
         host_ip: Some(world.node.ip.clone()).filter(|_| !refused),
         host_ips: (!refused).then(|| {
             vec![HostIP {
@@ -130,11 +132,11 @@ fn statuses(
         wakes.extend(next);
         if init {
             ready = ready && spec.restart_policy.is_some()
-                || container.end().is_some_and(|end| end.code == 0);
+                || (spec.restart_policy.is_none()
+                    && container.end().is_some_and(|end| end.code == 0));
         }
         let run = u32::try_from(container.restarts).unwrap_or(0);
-        let has_run =
-            container.is_running() || container.end().is_some() || container.last.is_some();
+        let has_run = container.has_container();
         ContainerStatus {
             name: spec.name.clone(),
             image: spec.image.clone(),
@@ -145,17 +147,36 @@ fn statuses(
             },
             container_id: has_run.then(|| around.container_id(run)),
             ready,
-            started: Some(started && (!init || spec.restart_policy.is_some())),
+            started: Some(started),
             restart_count: container.restarts,
             state: Some(live(container, &around, init, wakes)),
-            last_state: container
-                .last
-                .as_ref()
-                .map(|end| ended(end, around.container_id(run.saturating_sub(1)))),
+            last_state: last_state(container, &around, run),
             ..ContainerStatus::default()
         }
     };
     containers.iter().zip(specs).map(one).collect()
+}
+
+/// How the run before the one that is shown ended. A container that waits for its next run shows the latest.
+fn last_state(
+    container: &Container,
+    around: &Surroundings<'_>,
+    run: u32,
+) -> Option<ContainerState> {
+    let before = run.saturating_sub(1);
+    let (end, run) = if is_between_runs(container) {
+        (&container.earlier, before)
+    } else if matches!(container.life, Life::BackOff { .. }) {
+        (&container.last, run)
+    } else {
+        (&container.last, before)
+    };
+    end.as_ref().map(|end| ended(end, around.container_id(run)))
+}
+
+/// Whether the container is started again at once: until then it counts as ended.
+fn is_between_runs(container: &Container) -> bool {
+    matches!(&container.life, Life::BackOff { delay, start_failed: None, .. } if delay.is_zero())
 }
 
 fn image_id(image: &str) -> String {
@@ -187,7 +208,10 @@ fn live(
     };
     let image = &around.container.image;
     match &container.life {
-        Life::Queued | Life::Pulling { .. } | Life::Creating { .. } => waiting(creating, None),
+        Life::Creating { .. } if container.hook_failed_before() => waiting(HOOK_FAILED, None),
+        Life::Queued | Life::NeverRan | Life::Pulling { .. } | Life::Creating { .. } => {
+            waiting(creating, None)
+        }
         Life::ImageRefused { since, until, .. } => {
             let (backs_off, changes) = Container::pull_backs_off(*since, *until, around.now);
             wakes.push(changes);
@@ -196,7 +220,11 @@ fn live(
                 ImageState::Denied => "pull access denied, authorization failed",
                 ImageState::WrongBuild => "no match for platform in manifest: not found",
             };
-            if backs_off {
+            if around.container.image_pull_policy == "Never" {
+                let why =
+                    format!("Container image \"{image}\" is not present with pull policy of Never");
+                waiting("ErrImageNeverPull", Some(why))
+            } else if backs_off {
                 waiting(
                     "ImagePullBackOff",
                     Some(format!("Back-off pulling image \"{image}\": {why}")),
@@ -214,14 +242,20 @@ fn live(
             reason, message, ..
         } => waiting(reason, Some(message.clone())),
         Life::BackOff {
-            start_failed: Some(message),
+            start_failed: Some((seen, failed)),
             ..
-        } => waiting("RunContainerError", Some(message.clone())),
-        Life::BackOff {
-            delay,
-            start_failed: None,
-            ..
-        } => {
+        } if around.now < *seen => {
+            wakes.push(*seen);
+            waiting(failed.reason, Some(failed.message.clone()))
+        }
+        Life::BackOff { .. } if is_between_runs(container) => {
+            let id = around.container_id(u32::try_from(container.restarts).unwrap_or(0));
+            container
+                .last
+                .as_ref()
+                .map_or_else(|| waiting(creating, None), |end| ended(end, id))
+        }
+        Life::BackOff { delay, .. } => {
             let pod = around.pod;
             let message = format!(
                 "back-off {}s restarting failed container={} pod={}_{}({})",
@@ -269,124 +303,4 @@ fn ended(end: &End, id: String) -> ContainerState {
         }),
         ..ContainerState::default()
     }
-}
-
-fn update_conditions(
-    world: &World<'_>,
-    pod: &PodView,
-    state: &mut PodState,
-    phase: &str,
-    init: &[ContainerStatus],
-    main: &[ContainerStatus],
-) {
-    let names = |statuses: &[ContainerStatus]| {
-        let unready: Vec<&str> = statuses
-            .iter()
-            .filter(|status| !status.ready)
-            .map(|status| status.name.as_str())
-            .collect();
-        format!("[{}]", unready.join(" "))
-    };
-    let terminal = match phase {
-        "Succeeded" => Some("PodCompleted"),
-        "Failed" => Some("PodFailed"),
-        _ => None,
-    };
-    let refused = state.refused.is_some();
-    let initialized = !refused
-        && init
-            .iter()
-            .zip(&pod.spec.init_containers)
-            .all(|(status, spec)| {
-                status.ready || (spec.restart_policy.is_some() && status.started == Some(true))
-            });
-    let ready = initialized && terminal.is_none() && main.iter().all(|status| status.ready);
-    let unready = format!("containers with unready status: {}", names(main));
-    let mut set = |type_: &'static str, holds: bool, reason: &'static str, message: String| {
-        let since = state
-            .conditions
-            .get(type_)
-            .filter(|known| known.holds == holds)
-            .map_or(world.now, |known| known.since);
-        let (reason, message) = if holds && reason != "PodCompleted" {
-            ("", String::new())
-        } else {
-            (reason, message)
-        };
-        state.conditions.insert(
-            type_,
-            Condition {
-                holds,
-                since,
-                reason,
-                message,
-            },
-        );
-    };
-    set(
-        "PodReadyToStartContainers",
-        !refused && terminal.is_none(),
-        "",
-        String::new(),
-    );
-    let completed = phase == "Succeeded";
-    let incomplete = format!("containers with incomplete status: {}", names(init));
-    let why = if completed {
-        "PodCompleted"
-    } else {
-        "ContainersNotInitialized"
-    };
-    set(
-        "Initialized",
-        initialized || completed,
-        why,
-        if completed { String::new() } else { incomplete },
-    );
-    for type_ in ["ContainersReady", "Ready"] {
-        let message = if terminal.is_some() {
-            String::new()
-        } else {
-            unready.clone()
-        };
-        set(
-            type_,
-            ready,
-            terminal.unwrap_or("ContainersNotReady"),
-            message,
-        );
-    }
-}
-
-fn conditions(pod: &PodView, state: &PodState) -> Vec<PodCondition> {
-    let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
-    // The scheduler's own condition keeps its time; a pod that was bound without the scheduler has none yet.
-    let bound = pod
-        .report
-        .conditions
-        .iter()
-        .find(|known| known.type_ == "PodScheduled" && known.status == "True");
-    let scheduled = PodCondition {
-        type_: "PodScheduled".to_owned(),
-        status: "True".to_owned(),
-        last_transition_time: Some(Time(
-            bound
-                .and_then(|known| known.last_transition_time)
-                .unwrap_or(state.since),
-        )),
-        observed_generation: pod.generation,
-        ..PodCondition::default()
-    };
-    let own = state
-        .conditions
-        .iter()
-        .map(|(type_, condition)| PodCondition {
-            type_: (*type_).to_owned(),
-            status: if condition.holds { "True" } else { "False" }.to_owned(),
-            last_transition_time: Some(Time(condition.since)),
-            reason: text(condition.reason),
-            message: text(&condition.message),
-            observed_generation: pod.generation,
-            ..PodCondition::default()
-        });
-    own.chain([scheduled]).collect()
 }

@@ -27,6 +27,7 @@ impl Container {
                 return self.clone();
             }
             Life::Queued
+            | Life::NeverRan
             | Life::Pulling { .. }
             | Life::ImageRefused { .. }
             | Life::Creating { .. }
@@ -65,8 +66,19 @@ impl Container {
         }
     }
 
-    /// Tells the process to stop within `grace`; a container without a process ends as it stands.
-    pub(super) fn stop(&mut self, at: Timestamp, grace: Duration, around: &Surroundings<'_>) {
+    /// Tells the process to stop within `grace`; a container without a process ends as it stands. `is_due` is whether the
+    /// kubelet takes it for one that may have run.
+    pub(super) fn stop(
+        &mut self,
+        at: Timestamp,
+        grace: Duration,
+        around: &Surroundings<'_>,
+        is_due: bool,
+    ) {
+        if let Some(end) = self.unseen.take() {
+            self.life = Life::Ended(end);
+            return;
+        }
         match &self.life {
             Life::Running { since } => self.life = around.stopping(*since, at, grace, self.starts),
             // A shorter grace period than before, as a second `kubectl delete` asks for.
@@ -77,7 +89,8 @@ impl Container {
                     code: 1,
                 };
             }
-            Life::Stopping { .. } | Life::Ended(_) => {}
+            Life::Stopping { .. } | Life::Ended(_) | Life::NeverRan => {}
+            Life::Queued if !is_due => self.life = Life::NeverRan,
             Life::BackOff { .. } if self.last.is_some() => {
                 if let Some(end) = self.last.take() {
                     self.life = Life::Ended(end);

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::chance::{Span, draw};
 use super::life::{End, Life};
 use super::pod::{ContainerView, MessagePolicy, PodView, Probe, RestartPolicy};
-use super::script::{Behaviour, Exit, Outcome, Stop};
+use super::script::{Behaviour, Exit, Hook, Outcome, Stop};
 
 /// The kubelet's first back-off after a crash or a failed pull.
 pub(super) const BACK_OFF: Duration = Duration::from_secs(10);
@@ -97,6 +97,10 @@ impl Surroundings<'_> {
 
     pub(super) fn start(&self) -> Span {
         self.behaviour.start_seconds.unwrap_or(Span::Exact(0.1))
+    }
+
+    pub(super) fn post_start_fails(&self) -> bool {
+        self.container.lifecycle.post_start.is_some() && self.behaviour.post_start == Hook::Fail
     }
 
     pub(super) fn grace(&self) -> Duration {

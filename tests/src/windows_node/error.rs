@@ -66,6 +66,23 @@ pub enum WindowsNodeError {
 }
 
 impl WindowsNodeError {
+    /// Whether the machine lacks something that the message says how to add. Nothing was started then.
+    pub fn is_lacking(&self) -> bool {
+        use hosttask_setup::SetupError::{GoMissing, GoTooOld, ToolMissing};
+        match self {
+            Self::Setup(error) => matches!(
+                error,
+                ToolMissing { .. } | GoMissing { .. } | GoTooOld { .. }
+            ),
+            Self::NotBuilt { .. } | Self::NoAddress => true,
+            Self::Process(_)
+            | Self::Late { .. }
+            | Self::Failed { .. }
+            | Self::Api { .. }
+            | Self::Io { .. } => false,
+        }
+    }
+
     /// Wraps what the system said; `doing` completes "failed to …".
     pub(super) fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let doing = doing.into();

@@ -34,6 +34,8 @@ use prefix::{Prefix, copy, write};
 
 /// How long a program of the node may take until it is ready, on two cores that others use too.
 const READY: Duration = Duration::from_mins(4);
+/// How long one question to containerd may take on a busy machine before it is asked again.
+const ATTEMPT: Duration = Duration::from_secs(30);
 /// Where the programs of the node are on its drive C.
 const PROGRAMS: &str = "C:\\containerd\\bin";
 /// The address of containerd's API.
@@ -146,9 +148,9 @@ impl WindowsNode {
         let machine = lock(&self.machine).clone();
         self.prefix.set_machine(&machine).await?;
         self.start_containerd().await?;
-        self.import(PAUSE, &["cmd"], &[]).await?;
+        self.import_image(PAUSE, &["cmd"], &[]).await?;
         let probe = read(&ours.join("probe.exe"))?;
-        self.import(Self::IMAGE, &["probe.exe"], &[("probe.exe", &probe)])
+        self.import_image(Self::IMAGE, &["probe.exe"], &[("probe.exe", &probe)])
             .await?;
         self.start_kubelet().await?;
         self.wait_ready().await
@@ -211,6 +213,19 @@ impl WindowsNode {
     pub async fn hosttask_node(&self, arguments: &[&str]) -> Result<ToolOutput, WindowsNodeError> {
         let mut command = self.program("hosttask-node.exe");
         self.prefix.run(command.args(arguments)).await
+    }
+
+    /// What starts a program of the node in a shell, up to its arguments.
+    pub fn shell_line(&self, program: &str) -> String {
+        let command = self.program(program);
+        let words = command
+            .get_envs()
+            .filter_map(|(name, value)| Some(format!("{}='{}'", name.display(), value?.display())));
+        let program = [command.get_program()]
+            .into_iter()
+            .chain(command.get_args());
+        let program = program.map(|word| format!("'{}'", word.display()));
+        words.chain(program).collect::<Vec<_>>().join(" ")
     }
 
     /// Kills kubelet and starts it again; returns when the node is ready.
@@ -326,7 +341,9 @@ impl WindowsNode {
         self.launch("containerd", &command, &self.containerd)?;
         self.wait("containerd to answer", async || {
             check_runs(&self.containerd)?;
-            let answer = self.ctr(&["version"]).await;
+            // Now and then the first program beside it hangs for ever under Wine: the next one gets its answer.
+            let answer = tokio::time::timeout(ATTEMPT, self.ctr(&["version"])).await;
+            let answer = answer.map_err(|_| format!("ctr said nothing for {ATTEMPT:?}"))?;
             answer.map(drop).map_err(|error| error.to_string())
         })
         .await
@@ -389,8 +406,11 @@ impl WindowsNode {
         .await
     }
 
-    /// Gives an image to containerd.
-    async fn import(
+    /// Gives an image to containerd: its name with a tag, the command it runs, and its files by path. One at a time.
+    ///
+    /// # Errors
+    /// The archive cannot be written, or `ctr` refuses it.
+    pub async fn import_image(
         &self,
         name: &str,
         command: &[&str],

@@ -26,7 +26,7 @@ pub(super) struct Prefix {
 }
 
 impl Prefix {
-    /// Makes a new prefix in `folder` and starts its server.
+    /// Makes a new prefix in `folder` and starts its server. The folder above it is the node's own: temporary files go there.
     pub(super) async fn create(
         programs: &Programs,
         folder: PathBuf,
@@ -145,7 +145,10 @@ impl Prefix {
     }
 
     fn prepare(&self, command: &mut Command) {
+        // Some builds of Wine make a folder for their server among the temporary files, and leave it behind.
+        let temporary = self.folder.parent().unwrap_or(&self.folder);
         command
+            .env("TMPDIR", temporary)
             .env("WINEPREFIX", &self.folder)
             .env("WINEDEBUG", "-all")
             .env("WINEDLLOVERRIDES", OVERRIDES)

@@ -4,6 +4,8 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 
+use hosttask_tests::containerd::run;
+
 use super::bench::{Bench, PATIENCE, RUNNING, eventually};
 use super::ctr::exec;
 
@@ -84,6 +86,23 @@ fn what_is_sent_before_the_input_is_closed_is_read_to_its_end() {
     });
     bench.client.call("delete", "web", "one").unwrap();
     bench.remove("web");
+    bench.is_empty();
+}
+
+#[test]
+fn a_short_input_of_ctr_is_read_to_its_end_each_time() {
+    let bench = Bench::new();
+    let input = bench.file("input");
+    fs::write(&input, "short\n").unwrap();
+    for round in 0..10 {
+        let id = format!("web-{round}");
+        let arguments = bench.ctr_run(&id, &bench.spec(&id, &["echo"]), &["--rm"]);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let mut ctr = bench.containerd.ctr(&bench.namespace, &arguments);
+        ctr.stdin(fs::File::open(&input).unwrap());
+        let ended = run(&mut ctr, PATIENCE).unwrap();
+        assert_eq!((ended.code, ended.printed.as_str()), (Some(0), "short\n"));
+    }
     bench.is_empty();
 }
 

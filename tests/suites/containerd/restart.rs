@@ -1,7 +1,7 @@
 //! containerd is stopped or killed and comes back, in every state of a task: nothing is lost, and nothing starts again.
 
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
 
 use serde_json::json;
 
@@ -189,6 +189,45 @@ fn what_a_reader_missed_while_it_was_away_is_there_when_it_is_back() {
         fs::write(&second, "").unwrap();
         assert_eq!(read(1), ["three"], "{end:?}");
         assert_eq!(bench.code("web", ""), 0);
+        bench.remove("web");
+        bench.is_empty();
+    }
+}
+
+#[test]
+fn what_a_task_printed_and_ended_with_while_its_reader_was_away_is_there_when_it_is_back() {
+    for end in ENDS {
+        let mut bench = Bench::new();
+        let fifo = bench.fifo("out");
+        let [go, printed] = [bench.file("go"), bench.file("printed")];
+        // One line while containerd is down, then more than the system keeps of it, so that the task is held up.
+        let steps = [
+            "print", "one", "await", &go, "print", "two", "ready", &printed, "flood", "1", "print",
+            "last", "exit", "3",
+        ];
+        bench.create_writing_to("web", &steps, &fifo);
+        bench.client.call("start", "web", "").unwrap();
+        let mut first = [0; 4];
+        let mut reader = File::open(&fifo).unwrap();
+        reader.read_exact(&mut first).unwrap();
+        assert_eq!(&first, b"one\n");
+        drop(reader);
+        down(&bench, end);
+        fs::write(&go, "").unwrap();
+        eventually("it prints although nobody reads", PATIENCE, || {
+            fs::metadata(&printed)
+        });
+        bench.containerd.boot().unwrap();
+        bench.reconnect();
+        let mut rest = String::new();
+        File::open(&fifo)
+            .unwrap()
+            .read_to_string(&mut rest)
+            .unwrap();
+        assert_eq!(rest.len(), "two\n".len() + (1 << 20) + "last\n".len());
+        assert!(rest.starts_with("two\n"), "{end:?}");
+        assert!(rest.ends_with("x\nlast\n"), "{end:?}");
+        assert_eq!(bench.code("web", ""), 3, "{end:?}");
         bench.remove("web");
         bench.is_empty();
     }

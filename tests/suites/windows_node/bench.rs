@@ -26,6 +26,11 @@ pub(crate) struct Bench {
 
 /// The node that all tests share, started by the first.
 pub(crate) async fn bench() -> &'static Bench {
+    bench_of(WindowsNodeOptions::default()).await
+}
+
+/// The same; whoever starts it says how.
+pub(crate) async fn bench_of(options: WindowsNodeOptions) -> &'static Bench {
     static BENCH: OnceCell<Bench> = OnceCell::const_new();
     static HOOK: std::sync::Once = std::sync::Once::new();
     let bench = BENCH
@@ -33,7 +38,7 @@ pub(crate) async fn bench() -> &'static Bench {
             let cluster = LocalCluster::start(ClusterOptions::default())
                 .await
                 .unwrap();
-            let node = WindowsNode::start(&cluster, WindowsNodeOptions::default())
+            let node = WindowsNode::start(&cluster, options)
                 .await
                 .unwrap_or_else(|error| panic!("{}", bed::describe(&error)));
             Bench {

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::super::spec::tests::windows_places;
 use super::super::{Command, Surroundings};
 use super::*;
 use crate::sys::User;
+use crate::sys::fake::places_of;
 
 fn map(entries: &[(&str, &str)]) -> BTreeMap<String, String> {
     let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
@@ -24,7 +24,7 @@ fn of(user: &[(&str, &str)], config: &[(&str, &str)]) -> BTreeMap<String, String
         allow_batch: false,
     };
     let surroundings = Surroundings {
-        places: &windows_places(),
+        places: &places_of(Rules::Windows),
         root: r"C:\hpc\web\",
         user_environment: &map(user),
         is_file: &|_| false,

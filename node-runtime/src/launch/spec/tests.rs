@@ -3,23 +3,12 @@
 use super::*;
 use crate::id::Id;
 use crate::launch::Command;
-use crate::sys::{Features, Places, Rules};
-
-/// The places of an ordinary Windows host.
-pub(in crate::launch) fn windows_places() -> Places {
-    Places {
-        rules: Rules::Windows,
-        windows: r"C:\Windows".to_owned(),
-        system: r"C:\Windows\System32".to_owned(),
-        container_root: r"C:\hpc\".to_owned(),
-        state_root: r"C:\ProgramData\hosttask\node".to_owned(),
-        processors: 4,
-    }
-}
+use crate::sys::fake::places_of;
+use crate::sys::{Features, Rules};
 
 fn read(config: &str) -> Result<Plan, String> {
     let context = Context {
-        places: &windows_places(),
+        places: &places_of(Rules::Windows),
         features: &Features {
             service_accounts: true,
             ..Features::default()
@@ -177,7 +166,7 @@ fn an_exec_has_its_own_folder_and_variables_and_lacks_what_the_container_lacks()
     ))
     .unwrap();
     let context = Context {
-        places: &windows_places(),
+        places: &places_of(Rules::Windows),
         features: &Features {
             service_accounts: true,
             ..Features::default()
@@ -217,7 +206,7 @@ fn a_container_has_at_most_250_mounts() {
 #[test]
 fn a_user_that_the_host_cannot_log_on_is_refused_at_once() {
     let context = Context {
-        places: &windows_places(),
+        places: &places_of(Rules::Windows),
         features: &Features::default(),
         id: &Id::parse("web").unwrap(),
         bundle: "",

@@ -94,9 +94,13 @@ impl Bundle {
         self.write(ADDRESS, address.as_bytes())
     }
 
-    /// Removes what was told. The bundle may be gone.
-    pub(super) fn forget(&self) {
-        for name in [KNOWN, PID, ADDRESS] {
+    /// Removes what was told of a shim. The bundle may be gone, or tell of another one by now that was started after it: also
+    /// where that is just being written.
+    pub(super) fn forget(&self, process: ProcessId) {
+        if self.known().is_none_or(|it| it.process != process) {
+            return;
+        }
+        for name in [PID, ADDRESS, KNOWN] {
             drop(fs::remove_file(self.0.join(name)));
         }
     }
@@ -194,8 +198,18 @@ mod tests {
         assert_eq!(bundle.known(), Some(known()));
         assert_eq!(bundle.address().as_deref(), Some("here"));
         assert_eq!(fs::read(bundle.0.join(PID)).unwrap(), b"7");
-        bundle.forget();
-        bundle.forget();
+        let other = ProcessId {
+            pid: 7,
+            started: 71,
+        };
+        bundle.forget(other);
+        assert_eq!(bundle.known(), Some(known()));
+        fs::write(bundle.0.join(KNOWN), "{\"process").unwrap();
+        bundle.forget(known().process);
+        assert_eq!(bundle.address().as_deref(), Some("here"));
+        bundle.tell(&known()).unwrap();
+        bundle.forget(known().process);
+        bundle.forget(known().process);
         assert_eq!(bundle.known(), None);
         assert_eq!(fs::read_dir(&bundle.0).unwrap().count(), 0);
     }

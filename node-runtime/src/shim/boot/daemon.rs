@@ -2,8 +2,8 @@
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::arguments::{Options, Serve};
@@ -16,17 +16,12 @@ use crate::shim::address;
 use crate::shim::log_pipe::{Lines, Target};
 use crate::shim::publisher::{Publish, Publisher};
 use crate::shim::service::{Setup, Shim};
-use crate::sys::{self, Host, Listener};
+use crate::sys::{self, Host, Listener, ProcessId};
 use crate::ttrpc::{self, Call, Code, Service, Status};
 
-/// The service by which `start` says that containerd was told of the shim.
-pub const SERVICE: &str = "dev.hosttask.shim.v1.Boot";
-
-/// Its method. Request and response are empty.
-pub const TOLD: &str = "Told";
-
-/// How long a shim waits until it is known. `start` needs a moment; where it was ended before, nobody will ever ask.
-const UNKNOWN: Duration = Duration::from_secs(30);
+/// How long a shim stays that has neither a task nor a client. containerd connects when `start` has answered, and stays
+/// connected as long as it has a use for it; where it never did, or was ended, nobody will ever ask.
+const UNUSED: Duration = Duration::from_secs(30);
 
 /// How long events and lines may take to be sent when everything else is over: less than `delete` waits for a shim that leaves.
 const LAST_EVENTS: Duration = Duration::from_secs(1);
@@ -81,6 +76,7 @@ struct Daemon {
     lines: Lines,
     interrupted: Arc<AtomicBool>,
     front: Arc<Front>,
+    process: ProcessId,
 }
 
 impl Daemon {
@@ -114,20 +110,23 @@ impl Daemon {
         );
         let publisher = Arc::new(publisher.map_err(CommandError::Thread)?);
         let root = Path::new(&serve.state_root);
+        let process = sys::own_process().map_err(CommandError::Host)?;
         let shim = Shim::new(Setup {
             host: Arc::clone(&host),
             namespace: options.namespace.to_string(),
             id: options.id.to_string(),
             state_root: root.to_path_buf(),
             publisher: Arc::clone(&publisher) as Arc<dyn Publish>,
-            keeper: Some(sys::own_process().map_err(CommandError::Host)?),
+            keeper: Some(process),
         })?;
         std::env::set_current_dir(root).map_err(CommandError::file("change to", root))?;
         let front = Front {
             shim: Arc::clone(&shim),
             lines: lines.clone(),
             debug: options.debug,
-            is_known: AtomicBool::new(false),
+            clients: AtomicUsize::new(0),
+            was_asked: AtomicBool::new(false),
+            is_leaving: AtomicBool::new(false),
         };
         let daemon = Self {
             shim,
@@ -135,17 +134,23 @@ impl Daemon {
             lines,
             interrupted,
             front: Arc::new(front),
+            process,
         };
         Ok((daemon, listener))
     }
 
     fn serve(&self, listener: Box<dyn Listener>) -> io::Result<()> {
-        let began = Instant::now();
+        let uses = Mutex::new(Uses::new(Instant::now()));
         let is_over = || {
-            let is_known = self.front.is_known.load(Ordering::Acquire);
-            self.shim.is_over()
-                || self.interrupted.load(Ordering::Relaxed)
-                || (!is_known && began.elapsed() >= UNKNOWN)
+            let is_used = self.front.is_used();
+            let mut uses = uses.lock().unwrap_or_else(PoisonError::into_inner);
+            if self.shim.is_over() || self.interrupted.load(Ordering::Relaxed) {
+                self.front.is_leaving.store(true, Ordering::SeqCst);
+                return true;
+            }
+            let now = Instant::now();
+            // Who came at the last moment has had a use for it just now.
+            uses.are_over(is_used, now) && uses.are_over(!self.front.leaves_unused(), now)
         };
         let front = Arc::clone(&self.front);
         let served = ttrpc::serve(listener, front, &is_over);
@@ -163,7 +168,7 @@ impl Daemon {
             self.lines.say(Level::Error, &message);
         }
         self.lines.finish(LAST_LINES);
-        bundle.forget();
+        bundle.forget(self.process);
     }
 }
 
@@ -184,25 +189,71 @@ fn log(host: &Arc<dyn Host>, options: &Options, bundle: &Bundle) -> Result<Lines
     Ok(lines)
 }
 
+/// When somebody last had a use for the shim.
+struct Uses {
+    last: Instant,
+}
+
+impl Uses {
+    fn new(now: Instant) -> Self {
+        Self { last: now }
+    }
+
+    /// Whether nobody has had one for so long that nobody will.
+    fn are_over(&mut self, is_used: bool, now: Instant) -> bool {
+        if is_used {
+            self.last = now;
+        }
+        now.saturating_duration_since(self.last) >= UNUSED
+    }
+}
+
 /// What answers calls: the shim, with a line in the log for those that failed.
 struct Front {
     shim: Arc<Shim>,
     lines: Lines,
     debug: bool,
-    /// Whether containerd knows the shim.
-    is_known: AtomicBool,
+    clients: AtomicUsize,
+    /// Whether there was a call since that was looked at last.
+    was_asked: AtomicBool,
+    /// Whether nothing is served any more but calls under way.
+    is_leaving: AtomicBool,
+}
+
+impl Front {
+    /// Whether somebody has a use for the shim, or had since this was asked last.
+    fn is_used(&self) -> bool {
+        let was_asked = self.was_asked.swap(false, Ordering::SeqCst);
+        was_asked || self.clients.load(Ordering::Acquire) > 0 || self.shim.has_tasks()
+    }
+
+    /// Leaves, unless somebody came meanwhile. Whoever asks is seen here, or sees that the shim leaves: each says so first, and
+    /// looks for the other then.
+    fn leaves_unused(&self) -> bool {
+        self.is_leaving.store(true, Ordering::SeqCst);
+        let is_used = self.is_used();
+        if is_used {
+            self.is_leaving.store(false, Ordering::SeqCst);
+        }
+        !is_used
+    }
+
+    /// A `start` that finds a shim which is about to leave has to start another one.
+    fn check_stays(&self, method: &str) -> Result<(), Status> {
+        let leaves = self.is_leaving.load(Ordering::SeqCst) || self.shim.is_over();
+        if method == "Connect" && leaves {
+            let message = "the shim is about to leave; start another one";
+            return Err(Status::new(Code::Unavailable, message));
+        }
+        Ok(())
+    }
 }
 
 impl Service for Front {
     fn call(&self, call: &Call<'_>) -> Result<Vec<u8>, Status> {
-        let is_boot = call.service == SERVICE && call.method == TOLD;
-        if is_boot || call.method == "Create" {
-            self.is_known.store(true, Ordering::Release);
-        }
-        if is_boot {
-            return Ok(Vec::new());
-        }
-        let answer = self.shim.call(call);
+        self.was_asked.store(true, Ordering::SeqCst);
+        let stays = self.check_stays(call.method);
+        let answer = stays.and_then(|()| self.shim.call(call));
         let level = match &answer {
             // containerd asks for what may be gone as a matter of course, and is told so.
             Err(status) if status.code == Code::NotFound && !self.debug => return answer,
@@ -216,5 +267,80 @@ impl Service for Front {
             .map_or_else(|| "done".to_owned(), Status::to_string);
         self.lines.say(level, &format!("{}: {came}", call.method));
         answer
+    }
+
+    fn clients(&self, count: usize) {
+        self.clients.store(count, Ordering::Release);
+    }
+
+    fn waits(&self, service: &str, method: &str) -> bool {
+        self.shim.waits(service, method)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::fake::FakeHost;
+    use crate::ttrpc::Caller;
+
+    #[test]
+    fn a_shim_is_over_once_nobody_had_a_use_for_it_for_half_a_minute() {
+        let begin = Instant::now();
+        let at = |seconds| begin + Duration::from_secs(seconds);
+        let mut uses = Uses::new(begin);
+        assert!(!uses.are_over(false, at(29)));
+        assert!(!uses.are_over(true, at(40)));
+        assert!(!uses.are_over(true, at(400)));
+        assert!(!uses.are_over(false, at(429)));
+        assert!(uses.are_over(false, at(430)));
+    }
+
+    #[test]
+    fn a_shim_that_is_about_to_leave_says_so_to_a_start_that_finds_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let host: Arc<dyn Host> = Arc::new(FakeHost::new());
+        let lines = Target::File(folder.path().join("log"));
+        let publisher = Publisher::start(Arc::clone(&host), "k8s.io", None, Box::new(|_| ()));
+        let shim = Shim::new(Setup {
+            host: Arc::clone(&host),
+            namespace: "k8s.io".to_owned(),
+            id: "web".to_owned(),
+            state_root: folder.path().join("state"),
+            publisher: Arc::new(publisher.unwrap()),
+            keeper: None,
+        });
+        let front = Front {
+            shim: shim.unwrap(),
+            lines: Lines::start(host, "shim", lines).unwrap(),
+            debug: false,
+            clients: AtomicUsize::new(0),
+            was_asked: AtomicBool::new(false),
+            is_leaving: AtomicBool::new(false),
+        };
+        let ask = |method| {
+            // The first field of each request is the name.
+            let payload = b"\n\x03web";
+            let (service, timeout, caller) = ("containerd.task.v3.Task", None, Caller::default());
+            let answer = front.call(&Call {
+                service,
+                method,
+                payload,
+                timeout,
+                caller,
+            });
+            answer.map(drop).map_err(|status| status.code)
+        };
+        assert!(!front.is_used());
+        assert_eq!(ask("Connect"), Ok(()));
+        assert!(!front.leaves_unused(), "somebody came just now");
+        assert_eq!(ask("Connect"), Ok(()));
+        assert!(front.is_used());
+        assert!(front.leaves_unused());
+        assert_eq!(ask("Connect"), Err(Code::Unavailable));
+        assert!(!front.leaves_unused(), "it is asked still");
+        assert_eq!(ask("Shutdown"), Ok(()));
+        assert_eq!(ask("Connect"), Err(Code::Unavailable));
+        assert_eq!(ask("State"), Err(Code::NotFound));
     }
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use containerd_shim_protos::api::{DeleteRequest, DeleteResponse, KillRequest, ShutdownRequest};
 use jiff::Timestamp;
-use protobuf::well_known_types::timestamp::Timestamp as Time;
+use protobuf::well_known_types::timestamp::Timestamp as Stamp;
 use protobuf::{Message, MessageField};
 
 use super::arguments::Options;
@@ -25,14 +25,19 @@ use crate::ttrpc::{Client, Code, Error};
 /// The task service that is asked; the shim has both versions.
 const SERVICE: &str = "containerd.task.v3.Task";
 
-/// How long a shim may take for an answer. containerd gives the whole command five seconds.
+/// How long a shim may take for an answer.
 const PATIENCE: Duration = Duration::from_millis(800);
 
-/// How long a container may take to end once it was killed.
-const END: Duration = Duration::from_millis(1500);
+/// How much of the time is gone at most when no more is asked of a shim than to leave, and when one that did not leave is
+/// ended.
+const ASKED: Duration = Duration::from_millis(1700);
+const WAITED: Duration = Duration::from_millis(3500);
 
-/// How long a shim may take to leave by itself.
+/// How long a shim may take to leave by itself, where there is so much time.
 const FAREWELL: Duration = Duration::from_secs(2);
+
+/// How long all of it takes at most, but for removing files: containerd gives the whole command five seconds, and ends it then.
+const WHOLE: Duration = Duration::from_millis(4500);
 
 /// How often is looked.
 const LOOK: Duration = Duration::from_millis(10);
@@ -54,25 +59,28 @@ pub(super) fn delete(
     options: &Options,
     program: &Path,
 ) -> Result<Deleted, CommandError> {
+    let time = Time::begin();
     let bundle = Bundle::open(options.bundle.as_deref())?;
     start::leave(program)?;
     let own = bundle.known();
     let id = options.id.as_str();
     let shim = bundle
         .address()
-        .and_then(|address| Client::connect(host, &address, PATIENCE).ok());
-    let deleted = shim.as_ref().and_then(|shim| remove(shim, id));
+        .and_then(|address| Client::connect(host, &address, time.left(ASKED, PATIENCE)).ok());
+    let deleted = shim.as_ref().and_then(|shim| remove(shim, id, &time));
     let left = shim.as_ref().is_some_and(|shim| leave(shim, id));
     drop(shim);
     if let Some(known) = &own {
-        end(host.as_ref(), known, left);
+        end(host.as_ref(), known, left, &time);
         start::sweep(host.as_ref(), &known.address);
     }
     let state_root = match own.or_else(|| bundle.known_of_pod()) {
         Some(known) => known.state_root,
         None => state_root(host.as_ref())?,
     };
-    let cleaned = clean(host.as_ref(), options.namespace.as_str(), id, &state_root)?;
+    let until = time.until(WHOLE);
+    let namespace = options.namespace.as_str();
+    let cleaned = clean(host.as_ref(), namespace, id, &state_root, until)?;
     let response = deleted.unwrap_or_else(|| response(&cleaned));
     Ok(Deleted {
         response: response
@@ -80,6 +88,30 @@ pub(super) fn delete(
             .map_err(|error| CommandError::Print(error.into()))?,
         panics: bundle.panics(),
     })
+}
+
+/// The time that the whole command has.
+struct Time {
+    begin: Instant,
+}
+
+impl Time {
+    fn begin() -> Self {
+        Self {
+            begin: Instant::now(),
+        }
+    }
+
+    /// When so much of it is gone.
+    fn until(&self, part: Duration) -> Instant {
+        self.begin + part
+    }
+
+    /// How long something may take that has to be done when so much of it is gone, and has no more than this in any case.
+    fn left(&self, part: Duration, most: Duration) -> Duration {
+        let left = self.until(part).saturating_duration_since(Instant::now());
+        left.min(most)
+    }
 }
 
 fn state_root(host: &dyn Host) -> Result<PathBuf, CommandError> {
@@ -90,21 +122,21 @@ fn response(cleaned: &Cleaned) -> DeleteResponse {
     DeleteResponse {
         pid: cleaned.pid,
         exit_status: cleaned.exit_status,
-        exited_at: MessageField::some(time(cleaned.exited_at)),
+        exited_at: MessageField::some(stamp(cleaned.exited_at)),
         ..DeleteResponse::default()
     }
 }
 
-fn time(at: Timestamp) -> Time {
-    Time {
+fn stamp(at: Timestamp) -> Stamp {
+    Stamp {
         seconds: at.as_second(),
         nanos: at.subsec_nanosecond(),
-        ..Time::default()
+        ..Stamp::default()
     }
 }
 
 /// Has the shim end and remove the container; none where it does not know it, or cannot.
-fn remove(shim: &Client, id: &str) -> Option<DeleteResponse> {
+fn remove(shim: &Client, id: &str, time: &Time) -> Option<DeleteResponse> {
     let kill = KillRequest {
         id: id.to_owned(),
         signal: KILL,
@@ -112,7 +144,7 @@ fn remove(shim: &Client, id: &str) -> Option<DeleteResponse> {
         ..KillRequest::default()
     };
     // One that ended already cannot be killed.
-    if let Err(error) = ask(shim, "Kill", &kill)
+    if let Err(error) = ask(shim, "Kill", &kill, time.left(ASKED, PATIENCE))
         && !matches!(&error, Error::Status(_))
     {
         return None;
@@ -121,13 +153,10 @@ fn remove(shim: &Client, id: &str) -> Option<DeleteResponse> {
         id: id.to_owned(),
         ..DeleteRequest::default()
     };
-    let deadline = Instant::now() + END;
     loop {
-        match ask(shim, "Delete", &request) {
+        match ask(shim, "Delete", &request, time.left(ASKED, PATIENCE)) {
             Ok(answer) => return DeleteResponse::parse_from_bytes(&answer).ok(),
-            Err(Error::Status(status))
-                if status.code == Code::FailedPrecondition && Instant::now() < deadline =>
-            {
+            Err(Error::Status(status)) if status.code == Code::FailedPrecondition => {
                 thread::sleep(LOOK);
             }
             Err(_) => return None,
@@ -142,24 +171,48 @@ fn leave(shim: &Client, id: &str) -> bool {
         ..ShutdownRequest::default()
     };
     matches!(
-        ask(shim, "Shutdown", &request),
+        ask(shim, "Shutdown", &request, PATIENCE),
         Ok(_) | Err(Error::Status(_))
     )
 }
 
-fn ask(shim: &Client, method: &str, request: &impl Message) -> Result<Vec<u8>, Error> {
-    shim.call(SERVICE, method, &request.write_to_bytes()?, PATIENCE)
+fn ask(
+    shim: &Client,
+    method: &str,
+    request: &impl Message,
+    patience: Duration,
+) -> Result<Vec<u8>, Error> {
+    shim.call(SERVICE, method, &request.write_to_bytes()?, patience)
 }
 
 /// Waits until a shim has left. One that does not answer is ended then; one that does has other containers.
-fn end(host: &dyn Host, known: &Known, answers: bool) {
+fn end(host: &dyn Host, known: &Known, answers: bool, time: &Time) {
     let Ok(Some(process)) = host.open_process(known.process) else {
         return;
     };
-    let has_ended = matches!(process.wait(FAREWELL), Ok(Some(_)));
+    let has_ended = matches!(process.wait(time.left(WAITED, FAREWELL)), Ok(Some(_)));
     if !has_ended && !answers {
         drop(process.terminate(1));
         // What ran in its containers ends with it; whatever is still there then is ended next.
-        drop(process.wait(PATIENCE));
+        drop(process.wait(time.left(WHOLE, PATIENCE)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_step_has_its_own_patience_and_all_of_them_have_one_end() {
+        let seconds = Duration::from_secs_f64;
+        let after = |gone| Time {
+            begin: Instant::now().checked_sub(seconds(gone)).unwrap(),
+        };
+        // No test waits here: what is left only gets less.
+        assert_eq!(after(0.0).left(WHOLE, seconds(0.1)), seconds(0.1));
+        assert!(after(1.5).left(ASKED, PATIENCE) <= seconds(0.2));
+        assert_eq!(after(1.7).left(ASKED, PATIENCE), Duration::ZERO);
+        assert!(after(2.5).left(WAITED, FAREWELL) <= seconds(1.0));
+        assert_eq!(after(60.0).left(WHOLE, FAREWELL), Duration::ZERO);
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!   containerd ─▶ start ──starts──▶ serve ── ttrpc ── service
-//!        ▲          │ Connect ────▶   │
-//!        └─ answer ─┘ Told ───────▶   │    a shim that was never told of leaves by itself
+//!        ▲          │ Connect ────▶   │    a shim without tasks and clients leaves by itself
+//!        └─ answer ─┘                 │
 //!   containerd ─▶ delete ─ Kill, Delete, Shutdown ─▶ (where it still answers)
 //! ```
 //!
@@ -23,7 +23,6 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use arguments::{Command, Options};
-pub use daemon::{SERVICE, TOLD};
 pub use error::CommandError;
 pub use info::RUNTIME;
 

@@ -1,7 +1,7 @@
 //! `start`: from what containerd says to a shim that answers.
 
 use std::env;
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -12,7 +12,6 @@ use protobuf::Message as _;
 
 use super::arguments::Options;
 use super::bundle::{Bundle, Known};
-use super::daemon;
 use super::error::CommandError;
 use super::message::{self, Order};
 use crate::id::Id;
@@ -21,7 +20,7 @@ use crate::keeper::boot;
 use crate::keeper::protocol::Kind;
 use crate::shim::address;
 use crate::sys::{Host, Places, ProcessId, Rules};
-use crate::ttrpc::{Client, Error};
+use crate::ttrpc::{Client, Code, Error};
 
 /// The variable that names the folder with the records of all namespaces.
 pub(super) const STATE_ROOT: &str = "HOSTTASK_STATE_ROOT";
@@ -32,8 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long is waited for a shim of the same name that may run already.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// How long it rests before it looks again for a shim that is about to serve.
-const REST: Duration = Duration::from_millis(10);
+/// How long it rests before it looks again whether a name that is taken has a shim that answers, or is free.
+const REST: Duration = Duration::from_millis(100);
 
 /// What a shim is asked to see that it answers.
 const SERVICE: &str = "containerd.task.v3.Task";
@@ -84,73 +83,65 @@ impl Start<'_> {
         self.print(&address, output)
     }
 
-    /// Starts a shim, unless the one of that name runs: then somebody else started it, or asks again.
+    /// Starts a shim, unless the one of that name runs: then somebody else started it, or asks again. One that is about to leave
+    /// does not count, and is waited for as long as its name is taken.
     fn own(&self, bundle: &Bundle, output: &mut dyn Write) -> Result<(), CommandError> {
         let id = &self.options.id;
         let address = self.address(id);
-        if self.ask(&address, id, LOOK).is_ok() {
-            self.print(&address, output)?;
-            return self.told(&address);
-        }
         self.make_folder(&address)?;
-        let arguments = self.arguments(bundle, &address);
-        let started = boot::start(self.host.as_ref(), &self.program, &arguments);
-        let process = match started.map_err(CommandError::from) {
-            Ok(process) => Some(process),
-            // Another start was quicker.
-            Err(CommandError::Refused(failure)) if failure.kind == Kind::AlreadyExists => None,
-            Err(error) => return Err(error),
-        };
-        let finished = self.finish(bundle, &address, process, output);
-        finished.inspect_err(|_| {
-            if let Some(process) = process {
-                end(self.host.as_ref(), process);
-                bundle.forget();
-                sweep(self.host.as_ref(), &address);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let Err(source) = self.ask(&address, id, LOOK) else {
+                return self.print(&address, output);
+            };
+            if let Some(process) = self.begin(bundle, &address)? {
+                let told = self.tell(bundle, &address, process, output);
+                return told.inspect_err(|_| {
+                    end(self.host.as_ref(), process);
+                    bundle.forget(process);
+                    sweep(self.host.as_ref(), &address);
+                });
             }
-        })
+            if Instant::now() >= deadline {
+                return Err(CommandError::Unready { address, source });
+            }
+            thread::sleep(REST);
+        }
+    }
+
+    /// Starts a shim; none where its address is taken: another start was quicker, or an old shim is just leaving.
+    fn begin(&self, bundle: &Bundle, address: &str) -> Result<Option<ProcessId>, CommandError> {
+        let arguments = self.arguments(bundle, address);
+        let started = boot::start(self.host.as_ref(), &self.program, &arguments);
+        match started.map_err(CommandError::from) {
+            Ok(process) => Ok(Some(process)),
+            Err(CommandError::Refused(failure)) if failure.kind == Kind::AlreadyExists => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Sees that the new shim answers, and tells everybody.
-    fn finish(
+    fn tell(
         &self,
         bundle: &Bundle,
         address: &str,
-        process: Option<ProcessId>,
+        process: ProcessId,
         output: &mut dyn Write,
     ) -> Result<(), CommandError> {
-        let unready = |source| CommandError::Unready {
+        let answered = self.ask(address, &self.options.id, PATIENCE);
+        answered.map_err(|source| CommandError::Unready {
             address: address.to_owned(),
             source,
-        };
-        self.until_it_answers(address).map_err(unready)?;
-        if let Some(process) = process {
-            bundle.tell(&Known {
-                process,
-                address: address.to_owned(),
-                state_root: self.state_root.clone(),
-            })?;
-        }
-        self.print(address, output)?;
-        self.told(address)
+        })?;
+        bundle.tell(&Known {
+            process,
+            address: address.to_owned(),
+            state_root: self.state_root.clone(),
+        })?;
+        self.print(address, output)
     }
 
-    /// Waits for a shim that holds its address. One that another start began may not be there yet.
-    fn until_it_answers(&self, address: &str) -> Result<(), Error> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            match self.ask(address, &self.options.id, PATIENCE) {
-                Err(Error::Io(error))
-                    if error.kind() == ErrorKind::NotFound && Instant::now() < deadline =>
-                {
-                    thread::sleep(REST);
-                }
-                answer => return answer,
-            }
-        }
-    }
-
-    /// Whether a shim answers, whatever it says.
+    /// Whether a shim answers, whatever it says but that it leaves.
     fn ask(&self, address: &str, id: &Id, patience: Duration) -> Result<(), Error> {
         let request = ConnectRequest {
             id: id.to_string(),
@@ -158,22 +149,8 @@ impl Start<'_> {
         };
         let client = Client::connect(&self.host, address, patience)?;
         match client.call(SERVICE, "Connect", &request.write_to_bytes()?, patience) {
-            Ok(_) | Err(Error::Status(_)) => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Says that containerd knows the shim, which leaves after a while otherwise: nobody would ever find it.
-    fn told(&self, address: &str) -> Result<(), CommandError> {
-        let told = Client::connect(&self.host, address, PATIENCE)
-            .map_err(Error::from)
-            .and_then(|client| client.call(daemon::SERVICE, daemon::TOLD, b"", PATIENCE));
-        match told {
-            Ok(_) => Ok(()),
-            Err(source) => Err(CommandError::Unready {
-                address: address.to_owned(),
-                source,
-            }),
+            Err(Error::Status(status)) if status.code != Code::Unavailable => Ok(()),
+            answer => answer.map(drop),
         }
     }
 

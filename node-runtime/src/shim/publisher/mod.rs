@@ -23,6 +23,7 @@ use protobuf::{Message as _, MessageField};
 pub use queue::MOST_EVENTS;
 use queue::{Queue, Queued};
 
+use crate::keeper::protocol::chain;
 use crate::sys::Host;
 use crate::ttrpc::{Client, Code, Error};
 
@@ -248,16 +249,17 @@ impl Sender {
             let was_connected = self.client.is_some();
             match self.forward(&request) {
                 Ok(()) => return,
-                Err(Error::Status(status)) if is_final(status.code) => {
-                    (self.say)(&format!("containerd refused an event {topic}: {status}"));
+                Err(Failed::ForGood(error)) => {
+                    let why = chain(&error);
+                    (self.say)(&format!("containerd cannot take an event {topic}: {why}"));
                     return;
                 }
                 // It left since the event before; the next one may be there already.
-                Err(Error::Io(_)) if was_connected => self.client = None,
-                Err(error) => {
+                Err(Failed::ForNow(Error::Io(_))) if was_connected => self.client = None,
+                Err(Failed::ForNow(error)) => {
                     self.client = None;
                     if is_first {
-                        let why = crate::keeper::protocol::chain(&error);
+                        let why = chain(&error);
                         (self.say)(&format!("containerd takes no events for now: {why}"));
                     }
                     is_first = false;
@@ -268,19 +270,44 @@ impl Sender {
         }
     }
 
-    fn forward(&mut self, request: &[u8]) -> Result<(), Error> {
+    fn forward(&mut self, request: &[u8]) -> Result<(), Failed> {
+        let began = Instant::now();
         let client = match self.client.take() {
             Some(client) => client,
-            None => Client::connect(&self.host, &self.address, PATIENCE)?,
+            None => Client::connect(&self.host, &self.address, PATIENCE)
+                .map_err(|error| Failed::ForNow(error.into()))?,
         };
-        let began = Instant::now();
         let client = self.client.insert(client);
         let left = PATIENCE.saturating_sub(began.elapsed());
-        client.call(SERVICE, METHOD, request, left).map(drop)
+        let sent = client.call(SERVICE, METHOD, request, left);
+        sent.map(drop).map_err(Failed::of_call)
     }
 }
 
-/// Whether the same event would be refused again.
-fn is_final(code: Code) -> bool {
-    matches!(code, Code::InvalidArgument | Code::Unimplemented)
+/// Why an event was not taken.
+enum Failed {
+    /// It may be later.
+    ForNow(Error),
+    /// It would fail again, and hold up all that come after it.
+    ForGood(Error),
+}
+
+impl Failed {
+    fn of_call(error: Error) -> Self {
+        let is_final = match &error {
+            // It is longer than containerd takes, or it is none.
+            Error::Status(status) => matches!(
+                status.code,
+                Code::InvalidArgument | Code::Unimplemented | Code::ResourceExhausted
+            ),
+            // It is longer than a frame.
+            Error::Io(error) => error.kind() == io::ErrorKind::InvalidInput,
+            Error::Answer(_) => false,
+        };
+        if is_final {
+            Self::ForGood(error)
+        } else {
+            Self::ForNow(error)
+        }
+    }
 }

@@ -168,6 +168,30 @@ fn what_is_refused_for_good_is_said_and_the_next_goes() {
 }
 
 #[test]
+fn an_event_that_is_too_long_is_said_and_the_next_goes() {
+    let bench = Bench::new();
+    let _containerd = bench.containerd(0, Code::Internal);
+    let long = Any {
+        value: vec![0; 5 << 20],
+        ..Any::default()
+    };
+    bench.publisher.publish("/tasks/create", long);
+    bench.publish(1..2);
+    assert_eq!(bench.take(1), [1]);
+    let said = bench.said.lock().unwrap();
+    assert!(
+        said.iter().any(|it| it.contains("/tasks/create")),
+        "{said:?}"
+    );
+    drop(said);
+
+    let bench = Bench::new();
+    let _containerd = bench.containerd(1, Code::ResourceExhausted);
+    bench.publish(0..2);
+    assert_eq!(bench.take(1), [1]);
+}
+
+#[test]
 fn the_end_waits_for_what_can_be_sent_and_not_for_what_cannot() {
     let bench = Bench::new();
     bench.publish(0..3);

@@ -11,6 +11,8 @@ use containerd_shim_protos::api::{
 
 use super::Shim;
 use super::failure::Failure;
+use super::packed::Expected;
+use super::sandbox::Stage;
 use super::signal::{self, Asked};
 use super::tasks::Task;
 use crate::container::{self, Phase};
@@ -19,8 +21,12 @@ use crate::launch;
 use crate::state::Refused;
 use crate::sys::Console;
 
-/// The type of new limits.
-const LIMITS: &str = "WindowsResources";
+/// What a request says about new limits.
+const LIMITS: Expected = Expected {
+    field: "resources",
+    kind: "WindowsResources",
+    rule: "send WindowsResources, the windows.resources of the OCI; nothing else can be set",
+};
 
 /// The owner of our annotations.
 const OWN: &str = "dev.hosttask/";
@@ -33,6 +39,9 @@ impl Shim {
             Task::Pod(pod) => return Err(Failure::NoProcess(pod.id().clone())),
             Task::Container(held) => {
                 let (exec, process) = held.process(&request.exec_id)?;
+                if let Some(pod) = self.tasks.pod() {
+                    pod.check_lives()?;
+                }
                 let started = match &exec {
                     None => held.container.start()?,
                     Some(exec) => held.container.start_exec(exec)?,
@@ -59,12 +68,10 @@ impl Shim {
                 return Err(Failure::NoProcess(pod.id().clone()));
             }
             Task::Pod(pod) if asked == Asked::Nothing => {
-                let ended = || Failure::PodEnded(pod.id().clone());
-                return pod
-                    .is_running()
-                    .unwrap_or(true)
-                    .then_some(())
-                    .ok_or_else(ended);
+                return match pod.stage() {
+                    Stage::Created | Stage::Running => Ok(()),
+                    Stage::Stopped(_) => Err(Failure::PodEnded(pod.id().clone())),
+                };
             }
             Task::Pod(pod) => return pod.kill(),
         };
@@ -106,6 +113,15 @@ impl Shim {
         if !request.stdin {
             return Ok(());
         }
+        if process.streams.terminal {
+            // Nothing is kept in mind: it would be done at the start, to a program that runs then.
+            return match held.container.status(exec.as_ref())?.phase {
+                Phase::Stopped => Ok(()),
+                Phase::Created | Phase::Running | Phase::Paused | Phase::Stopping => {
+                    Err(container::Error::EndOfTerminal.into())
+                }
+            };
+        }
         process.is_deaf.store(true, Ordering::Release);
         close(held.container.close_stdin(exec.as_ref()))
     }
@@ -119,20 +135,9 @@ impl Shim {
                 rule: "annotations are read when a container is created; change its config, and create it again",
             });
         }
-        let Some(resources) = request.resources.as_ref() else {
-            return Err(Failure::Request {
-                what: "resources".to_owned(),
-                rule: "they are missing; send the windows.resources of the OCI",
-            });
-        };
-        if resources.type_url.rsplit('/').next() != Some(LIMITS) {
-            return Err(Failure::Request {
-                what: format!("resources of the type {:?}", resources.type_url),
-                rule: "only WindowsResources can be set; send those",
-            });
-        }
+        let resources = LIMITS.of(&request.resources)?;
         let (features, places) = (self.host.features(), self.host.places());
-        let asked = launch::update(&resources.value, &features, places.processors)?;
+        let asked = launch::update(resources, &features, places.processors)?;
         let mut limits = held.limits.lock().unwrap_or_else(PoisonError::into_inner);
         let wanted = overlay(&limits, asked, &BTreeSet::new());
         held.container.update(&wanted)?;

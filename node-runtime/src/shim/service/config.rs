@@ -23,6 +23,9 @@ const TYPE: &str = "io.kubernetes.cri.container-type";
 /// Says of which pod.
 const POD: &str = "io.kubernetes.cri.sandbox-id";
 
+/// The weight that containerd writes into the config of every pod.
+const SHARES_OF_POD: u64 = 2;
+
 /// Annotations that a pod's containers have as the pod has them, unless they have their own.
 const PASSED: [&str; 2] = [
     "microsoft.com/hostprocess-inherit-user",
@@ -108,6 +111,25 @@ impl Config {
             HOST_PROCESS,
             "this runtime has only HostProcess containers; set securityContext.windowsOptions.hostProcess of the pod, which writes true here, or use another runtime class",
         ))
+    }
+
+    /// The `windows.resources` of a pod, for all of its containers together; none where it has none.
+    ///
+    /// containerd writes a weight of its own for the processor, meant for the process of a pod, which ours do not have.
+    pub(super) fn resources_of_pod(&self) -> Result<Option<Vec<u8>>, Failure> {
+        let mut config: Value = serde_json::from_slice(&self.document).map_err(json)?;
+        let Some(resources) = config.pointer_mut("/windows/resources") else {
+            return Ok(None);
+        };
+        if resources.is_null() {
+            return Ok(None);
+        }
+        if let Some(Value::Object(processor)) = resources.get_mut("cpu")
+            && processor.get("shares").and_then(Value::as_u64) == Some(SHARES_OF_POD)
+        {
+            processor.remove("shares");
+        }
+        serde_json::to_vec(resources).map(Some).map_err(json)
     }
 
     /// Takes over what the pod says for all its containers.

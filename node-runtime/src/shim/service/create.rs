@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use containerd_shim_protos::api::{
     CreateTaskRequest, CreateTaskResponse, ExecProcessRequest, Mount as Given,
@@ -11,6 +12,7 @@ use super::config::{Config, Role};
 use super::events::Birth;
 use super::failure::Failure;
 use super::held::{self, Held, exec_id};
+use super::packed::Expected;
 use super::process::Named;
 use super::sandbox::{self, Sandbox};
 use super::tasks::Task;
@@ -18,12 +20,17 @@ use super::{Shim, groups, options, posix};
 use crate::container::{self, Container, Kind, Stdio};
 use crate::id::Id;
 use crate::launch::{self, Context, Plan};
+use crate::limits::Limits;
 use crate::shim::rootfs;
 use crate::shim::streams::{self, StreamsRequest};
 use crate::sys::{Job, Rules};
 
-/// The request's type of a process that is added.
-const PROCESS: &str = "Process";
+/// What a request says about a process that is added.
+const PROCESS: Expected = Expected {
+    field: "spec",
+    kind: "Process",
+    rule: "send the OCI process to start",
+};
 
 impl Shim {
     /// Makes a task. Nothing is left of one that cannot be made.
@@ -37,33 +44,60 @@ impl Shim {
         let reserved = self.tasks.reserve(&id)?;
         let bundle = PathBuf::from(&request.bundle);
         let config = Config::read(&bundle, self.rules())?;
-        let task = match config.role(&id)? {
-            Role::Pod => self.create_pod(&id, &config, request)?,
+        let (task, pod) = match config.role(&id)? {
+            Role::Pod => (self.create_pod(&id, &config, request)?, None),
             Role::Alone => {
                 let pod = self.tasks.pod();
                 if id != self.id && pod.is_none() {
                     let own = self.id.clone();
                     return Err(Failure::OtherShim { own, id });
                 }
-                self.create_container(&id, config, pod.as_deref(), request)?
+                let task = self.create_container(&id, config, pod.as_deref(), request)?;
+                (task, pod)
             }
             Role::Member(of) => {
                 let pod = self.tasks.pod().filter(|pod| pod.id().as_str() == of);
                 let Some(pod) = pod else {
                     return Err(Failure::NoPod { id, pod: of });
                 };
-                self.create_container(&id, config, Some(&pod), request)?
+                let task = self.create_container(&id, config, Some(&pod), request)?;
+                (task, Some(pod))
             }
         };
         let pid = match &task {
             Task::Pod(pod) => pod.pid(),
             Task::Container(_) => 0,
         };
-        reserved.fill(task);
+        if reserved.fill(task.clone()) {
+            self.remove_given_up(&task);
+            return Err(Failure::TooLate);
+        }
+        if let (Task::Container(held), Some(pod)) = (&task, &pod) {
+            self.keep_in(pod, held)?;
+        }
         Ok(CreateTaskResponse {
             pid,
             ..CreateTaskResponse::default()
         })
+    }
+
+    /// A task that somebody wanted away while it was made: nobody knows of it. Where it cannot be removed, its name says so to
+    /// whoever asks next.
+    fn remove_given_up(&self, task: &Task) {
+        match task {
+            Task::Pod(pod) => drop(self.delete_pod(pod)),
+            Task::Container(held) => drop(self.delete_container(held, Instant::now())),
+        }
+    }
+
+    /// A container whose pod ended while it was made is removed: the deletion of the pod did not see it, and nobody else would.
+    fn keep_in(&self, pod: &Sandbox, held: &Held) -> Result<(), Failure> {
+        let Err(ended) = job_of(pod, held.container.id()) else {
+            return Ok(());
+        };
+        // Where that fails, or the deletion of the pod was quicker, the name says so to whoever asks next.
+        drop(self.delete_container(held, Instant::now()));
+        Err(ended)
     }
 
     fn create_pod(
@@ -78,7 +112,15 @@ impl Shim {
         }
         config.check_host_process(self.rules())?;
         options::retry(request.options.as_ref())?;
+        let limits = self.limits_of_pod(config)?;
         let job = container::pod_job(self.host.as_ref(), &self.store, id)?;
+        if limits != Limits::default() {
+            job.set_limits(&limits)
+                .map_err(|source| container::Error::Host {
+                    action: "set the limits of the pod",
+                    source,
+                })?;
+        }
         let parts = sandbox::Parts {
             id: id.clone(),
             pid: self.pid(),
@@ -88,6 +130,15 @@ impl Shim {
         };
         let pod = Sandbox::new(&self.host, &self.publisher, parts);
         Ok(Task::Pod(Arc::new(pod)))
+    }
+
+    fn limits_of_pod(&self, config: &Config) -> Result<Limits, Failure> {
+        let Some(resources) = config.resources_of_pod()? else {
+            return Ok(Limits::default());
+        };
+        let (features, places) = (self.host.features(), self.host.places());
+        let asked = launch::update(&resources, &features, places.processors);
+        asked.map_err(Failure::PodLimits)
     }
 
     fn create_container(
@@ -101,11 +152,7 @@ impl Shim {
         let retry = options::retry(request.options.as_ref())?;
         let mut job = None;
         if let Some(pod) = pod {
-            let of_pod = pod.job();
-            job = Some(of_pod.map_err(|_| Failure::NoPod {
-                id: id.clone(),
-                pod: pod.id().to_string(),
-            })?);
+            job = Some(job_of(pod, id)?);
             config.inherit(pod.annotations())?;
         }
         let bundle = PathBuf::from(&request.bundle);
@@ -234,6 +281,14 @@ pub(super) fn name(what: &'static str, text: &str) -> Result<Id, Failure> {
     Id::parse(text).map_err(|source| Failure::Name { what, source })
 }
 
+/// The job of the pod that a container is made in.
+fn job_of(pod: &Sandbox, id: &Id) -> Result<Arc<dyn Job>, Failure> {
+    pod.job().map_err(|_| Failure::NoPod {
+        id: id.clone(),
+        pod: pod.id().to_string(),
+    })
+}
+
 /// Puts the root that the snapshotter gives into the plan.
 fn place_root(given: &[Given], rules: Rules, plan: &mut Plan) -> Result<(), Failure> {
     let mounts: Vec<rootfs::Mount<'_>> = given
@@ -274,20 +329,9 @@ fn check_terminal(asked: bool, planned: bool) -> Result<(), Failure> {
 
 /// The process object of an exec.
 fn document(request: &ExecProcessRequest, rules: Rules) -> Result<Vec<u8>, Failure> {
-    let Some(spec) = request.spec.as_ref() else {
-        return Err(Failure::Request {
-            what: "spec".to_owned(),
-            rule: "it is missing; send the OCI process to start",
-        });
-    };
-    if spec.type_url.rsplit('/').next() != Some(PROCESS) {
-        return Err(Failure::Request {
-            what: format!("spec of the type {:?}", spec.type_url),
-            rule: "send an OCI process",
-        });
-    }
+    let process = PROCESS.of(&request.spec)?;
     match rules {
-        Rules::Windows => groups::process(&spec.value),
-        Rules::Posix => posix::process(&spec.value),
+        Rules::Windows => groups::process(process),
+        Rules::Posix => posix::process(process),
     }
 }

@@ -21,6 +21,10 @@ impl Service for Shim {
     fn call(&self, call: &Call<'_>) -> Result<Vec<u8>, Status> {
         Ok(self.answer(call)?)
     }
+
+    fn waits(&self, _service: &str, method: &str) -> bool {
+        method == "Wait"
+    }
 }
 
 impl Shim {
@@ -30,7 +34,10 @@ impl Shim {
         }
         match call.method {
             "State" => say(call, |it: StateRequest| self.state(&it)),
-            "Create" => say(call, |it: CreateTaskRequest| self.create(it)),
+            "Create" => say(call, |it: CreateTaskRequest| {
+                let created = self.create(it);
+                created.map_err(|failure| Failure::Creation(Box::new(failure)))
+            }),
             "Start" => say(call, |it: StartRequest| self.start(&it)),
             "Delete" => say(call, |it: DeleteRequest| self.delete(&it)),
             "Pids" => say(call, |it: PidsRequest| self.pids(&it)),

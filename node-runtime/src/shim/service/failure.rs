@@ -74,6 +74,9 @@ pub(super) enum Failure {
     /// What a config asks for cannot be done.
     #[error(transparent)]
     Plan(#[from] Problems),
+    /// What a pod asks for all of its containers cannot be had.
+    #[error("windows.resources of the pod cannot be had")]
+    PodLimits(#[source] Problems),
     /// A field of a config cannot be served.
     #[error("{field}: {rule}")]
     Field { field: String, rule: &'static str },
@@ -104,6 +107,9 @@ pub(super) enum Failure {
     /// The container refused or failed.
     #[error(transparent)]
     Container(#[from] container::Error),
+    /// A task could not be made.
+    #[error(transparent)]
+    Creation(Box<Self>),
 }
 
 impl Failure {
@@ -115,6 +121,7 @@ impl Failure {
             | Self::Name { .. }
             | Self::Json { .. }
             | Self::Plan(_)
+            | Self::PodLimits(_)
             | Self::Field { .. }
             | Self::Request { .. } => Code::InvalidArgument,
             Self::NoTask(_) | Self::NoExec { .. } | Self::PodEnded(_) => Code::NotFound,
@@ -130,11 +137,41 @@ impl Failure {
             Self::TooLate => Code::DeadlineExceeded,
             Self::Thread(_) => Code::ResourceExhausted,
             Self::Encode { .. } | Self::Config { .. } => Code::Internal,
-            Self::Streams(error) => of_kind(error.kind()),
-            Self::Root(error) => of_kind(error.kind()),
-            Self::Container(error) => of_kind(error.kind()),
+            Self::Streams(error) => of_request(error.kind()),
+            Self::Root(error) => of_request(error.kind()),
+            Self::Container(error) => of_container(error),
+            // Of a creation, `Unimplemented` has containerd try again with an older version of the service, and tell what became
+            // of that try in place of the reason.
+            Self::Creation(failure) => {
+                let code = failure.code();
+                if code == Code::Unimplemented {
+                    return Code::FailedPrecondition;
+                }
+                code
+            }
         }
     }
+}
+
+/// `NotFound` is said of tasks and processes alone: containerd and its clients take it for the word that they are gone, and
+/// drop the failure.
+fn of_container(error: &container::Error) -> Code {
+    use container::Error;
+    match (error, error.kind()) {
+        (Error::Refused(_), kind) => of_kind(kind),
+        (Error::Host { .. } | Error::CreateJob { .. } | Error::Record(_), Kind::NotFound) => {
+            Code::Internal
+        }
+        (_, kind) => of_request(kind),
+    }
+}
+
+/// What a request names and is not there is an error in the request.
+fn of_request(kind: Kind) -> Code {
+    if kind == Kind::NotFound {
+        return Code::InvalidArgument;
+    }
+    of_kind(kind)
 }
 
 fn of_kind(kind: Kind) -> Code {

@@ -10,7 +10,7 @@ use super::events::stamp;
 use super::failure::Failure;
 use super::held::Held;
 use super::process::Named;
-use super::sandbox::Sandbox;
+use super::sandbox::{Sandbox, Stage};
 use super::tasks::Task;
 use super::{Shim, details, stats};
 use crate::container::Phase;
@@ -137,17 +137,17 @@ fn state_of(held: &Held, request: &StateRequest) -> Result<StateResponse, Failur
 }
 
 fn state_of_pod(pod: &Sandbox) -> StateResponse {
-    let phase = match pod.is_running() {
-        None => Status::CREATED,
-        Some(true) => Status::RUNNING,
-        Some(false) => Status::STOPPED,
+    let (phase, exit) = match pod.stage() {
+        Stage::Created => (Status::CREATED, None),
+        Stage::Running => (Status::RUNNING, None),
+        Stage::Stopped(exit) => (Status::STOPPED, Some(exit)),
     };
     let birth = pod.birth();
     StateResponse {
         id: pod.id().to_string(),
         bundle: birth.bundle.clone(),
         pid: pod.pid(),
-        ..state_response(phase, pod.end().told().as_ref(), &birth.streams)
+        ..state_response(phase, exit.as_ref(), &birth.streams)
     }
 }
 
@@ -161,5 +161,57 @@ fn state_response(phase: Status, exit: Option<&Exit>, streams: &Named) -> StateR
         exit_status: exit.map_or(UNKNOWN, |exit| exit.code),
         exited_at: exit.map(|exit| stamp(exit.at)).into(),
         ..StateResponse::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::thread;
+
+    use protobuf::well_known_types::any::Any;
+
+    use super::super::events::Birth;
+    use super::super::sandbox::Parts;
+    use super::*;
+    use crate::shim::publisher::Publish;
+    use crate::sys::Host;
+    use crate::sys::fake::FakeHost;
+
+    /// Tells nobody.
+    struct Nobody;
+
+    impl Publish for Nobody {
+        fn publish(&self, _topic: &str, _event: Any) {}
+    }
+
+    #[test]
+    fn a_pod_that_ends_just_now_is_seen_with_its_exit_or_not_at_its_end_yet() {
+        let host: Arc<dyn Host> = Arc::new(FakeHost::new());
+        let publisher: Arc<dyn Publish> = Arc::new(Nobody);
+        for round in 0..2000 {
+            let parts = Parts {
+                id: Id::parse("web").unwrap(),
+                pid: 1,
+                job: host.create_job(&format!("job-{round}")).unwrap(),
+                birth: Birth::default(),
+                annotations: [].into(),
+            };
+            let pod = Sandbox::new(&host, &publisher, parts);
+            pod.start().unwrap();
+            thread::scope(|scope| {
+                let looking = scope.spawn(|| {
+                    loop {
+                        let state = state_of_pod(&pod);
+                        if state.status == Status::STOPPED.into() {
+                            return state;
+                        }
+                    }
+                });
+                pod.kill().unwrap();
+                let state = looking.join().unwrap();
+                assert_eq!((state.exit_status, state.exited_at.is_some()), (0, true));
+            });
+        }
     }
 }

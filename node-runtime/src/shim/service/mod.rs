@@ -23,6 +23,7 @@ mod groups;
 mod held;
 mod look;
 mod options;
+mod packed;
 mod posix;
 mod process;
 mod sandbox;
@@ -144,6 +145,11 @@ impl Shim {
     /// Whether the process can leave: it was told to, and has no task.
     pub fn is_over(&self) -> bool {
         self.tasks.is_over()
+    }
+
+    /// Whether it has a task, or one is being made.
+    pub fn has_tasks(&self) -> bool {
+        self.tasks.is_used()
     }
 
     /// Obeys only when it is meant and its own task is deleted; then it leaves as soon as nothing is left.

@@ -6,9 +6,14 @@ use protobuf::CodedInputStream;
 use protobuf::well_known_types::any::Any;
 
 use super::failure::Failure;
+use super::packed::Expected;
 
-/// The type of the options that are known.
-const KNOWN: &str = "containerd.runhcs.v1.Options";
+/// The options that are known.
+const KNOWN: Expected = Expected {
+    field: "options",
+    kind: "containerd.runhcs.v1.Options",
+    rule: "this runtime knows those of runhcs only; remove the options from its section in the config of containerd",
+};
 
 /// The number of `io_retry_timeout_in_sec` in them.
 const RETRY: u32 = 17;
@@ -21,12 +26,7 @@ pub(super) fn retry(options: Option<&Any>) -> Result<Option<Duration>, Failure> 
     let Some(options) = options.filter(|it| !it.value.is_empty()) else {
         return Ok(None);
     };
-    if options.type_url.rsplit('/').next() != Some(KNOWN) {
-        return Err(Failure::Request {
-            what: format!("options of the type {:?}", options.type_url),
-            rule: "this runtime knows those of runhcs only; remove the options from its section in the config of containerd",
-        });
-    }
+    KNOWN.check(options)?;
     let seconds = read(&options.value).map_err(|source| Failure::Decode {
         method: "Create (options)".to_owned(),
         source,

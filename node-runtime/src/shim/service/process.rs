@@ -73,14 +73,6 @@ impl End {
         }
     }
 
-    /// How it ended, if that was told.
-    pub(super) fn told(&self) -> Option<Exit> {
-        match &*self.lock() {
-            Told::Ended(exit) => Some(exit.clone()),
-            Told::NotYet | Told::Never => None,
-        }
-    }
-
     /// Waits until it was told, or the caller is gone.
     pub(super) fn wait(&self, caller: &Caller) -> Result<Exit, Failure> {
         loop {

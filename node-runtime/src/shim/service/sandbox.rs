@@ -29,12 +29,18 @@ struct State {
     stage: Stage,
     /// None once it is deleted.
     job: Option<Arc<dyn Job>>,
+    /// Whether somebody removes it just now.
+    is_being_deleted: bool,
 }
 
-#[derive(Clone)]
-enum Stage {
+/// How far a pod is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// It was made.
     Created,
+    /// It was started.
     Running,
+    /// It ended.
     Stopped(Exit),
 }
 
@@ -61,6 +67,7 @@ impl Sandbox {
             state: Mutex::new(State {
                 stage: Stage::Created,
                 job: Some(parts.job),
+                is_being_deleted: false,
             }),
         };
         pod.publish(events::created(&pod.id, pod.pid, &pod.birth));
@@ -111,13 +118,21 @@ impl Sandbox {
         }
     }
 
-    /// Whether it was started and has not ended; none before.
-    pub(super) fn is_running(&self) -> Option<bool> {
-        match self.lock().stage {
-            Stage::Created => None,
-            Stage::Running => Some(true),
-            Stage::Stopped(_) => Some(false),
-        }
+    /// That processes can be started in it.
+    pub(super) fn check_lives(&self) -> Result<(), Failure> {
+        self.job()
+            .map(drop)
+            .map_err(|_| self.refused("has ended, and nothing is started in it any more"))
+    }
+
+    /// How far it is, and how it ended where it has: both of one moment.
+    pub(super) fn stage(&self) -> Stage {
+        self.lock().stage.clone()
+    }
+
+    /// Whether somebody removes it just now.
+    pub(super) fn is_being_deleted(&self) -> bool {
+        self.lock().is_being_deleted
     }
 
     /// Starts it.
@@ -157,24 +172,32 @@ impl Sandbox {
         exit
     }
 
-    /// Removes it, and ends whatever is left in its job.
-    pub(super) fn delete(&self) -> Result<Exit, Failure> {
+    /// Begins to remove it: nothing is made or started in it any more. It is there until [`Deletion::finish`], and a deletion
+    /// that is given up can be begun again.
+    ///
+    /// # Errors
+    /// Where it runs, is deleted, or somebody else is at it.
+    pub(super) fn begin_delete(&self) -> Result<Deletion<'_>, Failure> {
         let mut state = self.lock();
         let Some(job) = state.job.clone() else {
             return Err(Failure::NoTask(self.id.to_string()));
         };
+        if state.is_being_deleted {
+            return Err(self.refused("is being deleted; ask again"));
+        }
         let exit = match state.stage.clone() {
             Stage::Running => return Err(self.refused("runs; kill it first")),
             Stage::Created => self.stop(&mut state),
             Stage::Stopped(exit) => exit,
         };
-        state.job = None;
-        // Whatever it answers: the last handle ends them too.
-        drop(job.terminate(KILLED));
-        self.publish(events::deleted(&self.id, self.pid, &exit));
+        state.is_being_deleted = true;
         drop(state);
         self.end.tell(exit.clone());
-        Ok(exit)
+        Ok(Deletion {
+            pod: self,
+            job,
+            exit,
+        })
     }
 
     fn refused(&self, why: &'static str) -> Failure {
@@ -182,5 +205,34 @@ impl Sandbox {
             id: self.id.clone(),
             why,
         }
+    }
+}
+
+/// A deletion that was begun.
+pub(super) struct Deletion<'a> {
+    pod: &'a Sandbox,
+    job: Arc<dyn Job>,
+    exit: Exit,
+}
+
+impl Deletion<'_> {
+    /// Ends whatever is in its job.
+    pub(super) fn end_all(&self) {
+        // Whatever it answers: the last handle ends them too.
+        drop(self.job.terminate(KILLED));
+    }
+
+    /// Nothing of it is left: its job goes, and that is told.
+    pub(super) fn finish(self) -> Exit {
+        self.pod.lock().job = None;
+        let (id, pid) = (&self.pod.id, self.pod.pid);
+        self.pod.publish(events::deleted(id, pid, &self.exit));
+        self.exit.clone()
+    }
+}
+
+impl Drop for Deletion<'_> {
+    fn drop(&mut self) {
+        self.pod.lock().is_being_deleted = false;
     }
 }

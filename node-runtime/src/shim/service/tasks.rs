@@ -19,7 +19,10 @@ pub(super) enum Task {
 
 /// A name, from the beginning of a creation on.
 enum Slot {
-    Making,
+    Making {
+        /// Whether somebody wanted it away meanwhile: then nobody will ask for it.
+        is_given_up: bool,
+    },
     Made(Task),
 }
 
@@ -33,6 +36,8 @@ pub(super) struct Tasks {
 struct All {
     slots: BTreeMap<Id, Slot>,
     is_leaving: bool,
+    /// The pod that is being deleted, after which the shim is to leave.
+    last: Option<Id>,
 }
 
 /// A name that is taken for a task that is being made. Dropped without one, it is free again.
@@ -56,7 +61,8 @@ impl Tasks {
         if all.slots.contains_key(id) {
             return Err(Failure::TaskExists(id.clone()));
         }
-        all.slots.insert(id.clone(), Slot::Making);
+        let slot = Slot::Making { is_given_up: false };
+        all.slots.insert(id.clone(), slot);
         Ok(Reserved {
             tasks: self,
             id: id.clone(),
@@ -70,8 +76,17 @@ impl Tasks {
         let all = self.lock();
         match parsed.and_then(|id| all.slots.get(&id)) {
             Some(Slot::Made(task)) => Ok(task.clone()),
-            Some(Slot::Making) | None => Err(Failure::NoTask(id.to_owned())),
+            Some(Slot::Making { .. }) | None => Err(Failure::NoTask(id.to_owned())),
         }
+    }
+
+    /// A task that was made, for whoever removes it. One that is just being made is removed by who makes it: whoever wants it
+    /// away, although it is not there yet, gave up its creation.
+    pub(super) fn find_to_delete(&self, id: &str) -> Result<Task, Failure> {
+        if let Ok(id) = Id::parse(id) {
+            self.lock().give_up(&id);
+        }
+        self.find(id)
     }
 
     /// A task that is a container.
@@ -87,7 +102,7 @@ impl Tasks {
         let all = self.lock();
         all.slots.values().find_map(|slot| match slot {
             Slot::Made(Task::Pod(pod)) => Some(Arc::clone(pod)),
-            Slot::Made(Task::Container(_)) | Slot::Making => None,
+            Slot::Made(Task::Container(_)) | Slot::Making { .. } => None,
         })
     }
 
@@ -96,22 +111,39 @@ impl Tasks {
         let all = self.lock();
         let held = all.slots.values().filter_map(|slot| match slot {
             Slot::Made(Task::Container(held)) => Some(Arc::clone(held)),
-            Slot::Made(Task::Pod(_)) | Slot::Making => None,
+            Slot::Made(Task::Pod(_)) | Slot::Making { .. } => None,
         });
         held.collect()
     }
 
     /// Forgets a task.
     pub(super) fn remove(&self, id: &Id) {
-        self.lock().slots.remove(id);
+        let mut all = self.lock();
+        all.slots.remove(id);
+        all.is_leaving |= all.last.as_ref() == Some(id);
     }
 
-    /// Nothing is made any more, unless a task has the name `own`: the one that all others belong to.
+    /// Nothing is made any more, unless a task has the name `own`: the one that all others belong to. A pod that is being deleted
+    /// is waited for; a task that is being made is given up.
     ///
     /// It is said once only, also where a container of a deleted pod could not be removed yet.
     pub(super) fn leave_without(&self, own: &Id) {
         let mut all = self.lock();
-        all.is_leaving |= !all.slots.contains_key(own);
+        match all.slots.get(own) {
+            Some(Slot::Made(Task::Pod(pod))) if pod.is_being_deleted() => {
+                all.last = Some(own.clone());
+            }
+            Some(Slot::Made(_)) => {}
+            Some(Slot::Making { .. }) | None => {
+                all.give_up(own);
+                all.is_leaving = true;
+            }
+        }
+    }
+
+    /// Whether a name is taken.
+    pub(super) fn is_used(&self) -> bool {
+        !self.lock().slots.is_empty()
     }
 
     /// Whether nothing is left, and nothing will come.
@@ -121,12 +153,21 @@ impl Tasks {
     }
 }
 
+impl All {
+    fn give_up(&mut self, id: &Id) {
+        if let Some(Slot::Making { is_given_up }) = self.slots.get_mut(id) {
+            *is_given_up = true;
+        }
+    }
+}
+
 impl Reserved<'_> {
-    /// Puts the task there.
-    pub(super) fn fill(mut self, task: Task) {
+    /// Puts the task there. Returns whether it was given up: then it has to be removed again.
+    pub(super) fn fill(mut self, task: Task) -> bool {
         let slot = Slot::Made(task);
-        self.tasks.lock().slots.insert(self.id.clone(), slot);
+        let before = self.tasks.lock().slots.insert(self.id.clone(), slot);
         self.is_made = true;
+        matches!(before, Some(Slot::Making { is_given_up: true }))
     }
 }
 
@@ -147,7 +188,6 @@ mod tests {
         let (own, other) = (Id::parse("web").unwrap(), Id::parse("one").unwrap());
         let tasks = Tasks::default();
         let (pod, leftover) = (tasks.reserve(&own).unwrap(), tasks.reserve(&other).unwrap());
-        tasks.leave_without(&own);
         assert!(tasks.reserve(&Id::parse("two").unwrap()).is_ok());
         drop(pod);
         assert!(!tasks.is_over());
@@ -158,6 +198,19 @@ mod tests {
             Err(Failure::Leaves)
         ));
         drop(leftover);
+        assert!(tasks.is_over());
+    }
+
+    #[test]
+    fn a_shim_that_is_told_to_leave_while_its_task_is_made_leaves_without_it() {
+        let own = Id::parse("web").unwrap();
+        let tasks = Tasks::default();
+        let making = tasks.reserve(&own).unwrap();
+        tasks.leave_without(&own);
+        assert!(!tasks.is_over(), "what is made has to be removed first");
+        let other = Id::parse("two").unwrap();
+        assert!(matches!(tasks.reserve(&other), Err(Failure::Leaves)));
+        drop(making);
         assert!(tasks.is_over());
     }
 }

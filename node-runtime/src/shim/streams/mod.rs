@@ -126,7 +126,7 @@ impl Error {
 }
 
 /// The streams that a request asks for. Nothing is connected to yet: that is done when the container, or the exec, is made,
-/// and fails there when nobody is at the other end.
+/// and for what is read when it is started, and fails there when nobody is at the other end.
 ///
 /// # Errors
 /// [`Error::StderrOfTerminal`] is a failed precondition, as containerd's clients expect it; every other says what is wrong
@@ -159,7 +159,7 @@ fn source(request: &StreamsRequest<'_>) -> Result<Source, Error> {
     let (stream, address) = ("stdin", request.stdin);
     match parse(request, stream, address)? {
         None => Ok(Source::Null),
-        Some(Uri::Pipe(address)) => Ok(Source::Pipe(address)),
+        Some(Uri::Pipe(address)) => Ok(Source::Stream(address)),
         Some(Uri::File(_) | Uri::Binary { .. }) => Err(Error::Address {
             stream,
             address: shown(address),

@@ -149,7 +149,7 @@ fn a_stream_is_waited_for_as_long_as_the_options_say() {
         (Some(ten), Some(ten)),
     ] {
         let expected = Stdio {
-            stdin: Source::Pipe(address.to_owned()),
+            stdin: Source::Stream(address.to_owned()),
             stdout: Sink::Stream {
                 address: address.to_owned(),
                 retry: taken,

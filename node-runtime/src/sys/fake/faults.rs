@@ -38,7 +38,7 @@ pub enum Operation {
     Suspend,
     /// [`crate::sys::Job::resume`].
     Resume,
-    /// [`crate::sys::Job::wait_empty`].
+    /// [`crate::sys::Job::wait_empty`]. Where `TimedOut` is planned, it waits in vain: something in it cannot be ended.
     WaitEmpty,
     /// [`crate::sys::Process::resume`].
     ResumeProcess,

@@ -6,6 +6,7 @@
 mod actor;
 mod faults;
 mod job;
+mod places;
 mod process;
 mod start;
 mod state;
@@ -14,6 +15,7 @@ mod storage;
 mod wire;
 
 pub use faults::Operation;
+pub use places::places_of;
 pub use process::{FakeProcess, Reaction};
 
 use std::any::Any;
@@ -21,7 +23,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::path::{MAIN_SEPARATOR, Path};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,7 +35,7 @@ use self::state::Shared;
 use self::storage::FakeStorage;
 use super::{
     Connection, Features, Host, Identity, Job, Launch, LimitKind, Listener, Means, Places, Process,
-    ProcessId, Rules, Storage, Streams, User,
+    ProcessId, Storage, Streams, User,
 };
 
 /// A host in memory. Its clones are the same host.
@@ -49,7 +51,7 @@ impl FakeHost {
     /// A host that can do everything, whose paths follow the rules of the system the test runs on, so that a test can give
     /// it folders that exist. Its links are real symbolic links.
     pub fn new() -> Self {
-        Self::with_places(places())
+        Self::with_places(places::own())
     }
 
     /// The same with other rules or places.
@@ -371,30 +373,5 @@ fn features() -> Features {
         service_accounts: true,
         group_accounts: true,
         means: vec![Means::Symlink],
-    }
-}
-
-/// Places that follow the rules of the system the test runs on.
-fn places() -> Places {
-    let is_posix = MAIN_SEPARATOR == '/';
-    let choose = |posix: &str, windows: &str| (if is_posix { posix } else { windows }).to_owned();
-    let temporary = std::env::temp_dir().to_string_lossy().into_owned();
-    let below = |name: &str| {
-        format!(
-            "{}{MAIN_SEPARATOR}{name}",
-            temporary.trim_end_matches(['/', '\\'])
-        )
-    };
-    Places {
-        rules: if is_posix {
-            Rules::Posix
-        } else {
-            Rules::Windows
-        },
-        windows: choose("", r"C:\Windows"),
-        system: choose("/usr/bin", r"C:\Windows\System32"),
-        container_root: format!("{}{MAIN_SEPARATOR}", below("hpc")),
-        state_root: below("hosttask-fake"),
-        processors: 4,
     }
 }

@@ -153,6 +153,7 @@ impl Holder {
                 let code = code.unwrap_or_default().cast_unsigned();
                 let code = state.codes.remove(&pid).unwrap_or(code);
                 state.waiting.remove(&pid);
+                state.nested.remove(&pid);
                 if let Some(exit) = state.started.get_mut(&pid) {
                     *exit = Some(code);
                     let abnormal = by_signal.is_some();
@@ -188,14 +189,13 @@ impl Holder {
             }
             Request::Nest(name) => {
                 let handle = files.into_iter().next().ok_or(Errno::INVAL)?;
-                let result = start(SELF, &name, handle).map(drop);
-                self.lock().nested.insert(name);
-                send(connection, result)
+                send(connection, self.nest(name, handle))
             }
             Request::Spawn(start) => self.watch(connection, self.spawn(&start, files)),
             Request::Terminate(Some(id), code) => send(connection, self.end_one(id, code)),
             Request::Terminate(None, code) => {
-                for job in self.lock().nested.clone() {
+                let nested: Vec<String> = self.lock().nested.values().cloned().collect();
+                for job in nested {
                     // One that is gone has nothing to end.
                     let _ = ask::<()>(&job, &Request::Terminate(None, code), &[]);
                 }
@@ -227,6 +227,15 @@ impl Holder {
                 send(connection, Ok(notice))
             }
         }
+    }
+
+    /// Starts the holder of a job in this one.
+    fn nest(&self, name: String, handle: File) -> io::Result<()> {
+        // Its end is noticed only once it is known.
+        let mut state = self.lock();
+        let holder = start(SELF, &name, handle)?;
+        state.nested.insert(holder.id(), name);
+        Ok(())
     }
 
     /// Starts a program.
@@ -266,7 +275,7 @@ impl Holder {
             state.waiting.insert(pid);
         }
         let id = Stat::read(pid).ok_or(Errno::SRCH)?.id;
-        state.seen.insert(id);
+        state.census.add(id);
         // The number may have been one of a descendant that its own parent has seen ending.
         state.codes.remove(&pid);
         state.started.insert(pid, None);

@@ -20,12 +20,12 @@ pub(super) struct State {
     pub(super) started: BTreeMap<u32, Option<u32>>,
     /// The exit codes of those that were terminated: a signal cannot carry one.
     pub(super) codes: BTreeMap<u32, u32>,
-    /// All that were ever seen.
-    pub(super) seen: BTreeSet<ProcessId>,
+    pub(super) census: Census,
     /// Those that wait for their own resuming.
     pub(super) waiting: BTreeSet<u32>,
     pub(super) is_suspended: bool,
-    pub(super) nested: BTreeSet<String>,
+    /// The jobs in it, by the numbers of their holders.
+    pub(super) nested: BTreeMap<u32, String>,
     pub(super) notices: VecDeque<Notice>,
 }
 
@@ -34,7 +34,10 @@ impl State {
     pub(super) fn members(&mut self) -> Vec<Stat> {
         let mut all = procfs::descendants(std::process::id());
         all.retain(|process| !process.is_holder());
-        self.seen.extend(all.iter().map(|process| process.id));
+        let now = all.iter().map(|process| process.id).collect();
+        self.census.look(now, |id| {
+            Stat::read(id.pid).is_some_and(|process| process.id == id)
+        });
         all
     }
 
@@ -83,9 +86,71 @@ impl State {
             user_nanoseconds: nanoseconds(user),
             kernel_nanoseconds: nanoseconds(kernel),
             active_processes: u32::try_from(members.len()).unwrap_or(u32::MAX),
-            total_processes: u32::try_from(self.seen.len()).unwrap_or(u32::MAX),
+            total_processes: self.census.total(),
             private_working_set_bytes: Some(private.sum()),
             ..Usage::default()
         }
+    }
+}
+
+/// Counts processes, and remembers only those that may be seen again.
+#[derive(Debug, Default)]
+pub(super) struct Census {
+    here: BTreeSet<ProcessId>,
+    gone: u32,
+}
+
+impl Census {
+    /// Counts one that was just started.
+    pub(super) fn add(&mut self, id: ProcessId) {
+        self.here.insert(id);
+    }
+
+    /// Counts those that are seen `now`, each once. One that is not seen may still be there: a list of processes misses one
+    /// whose parent ends meanwhile. Only those that `is_there` knows nothing of are forgotten, as they cannot come again.
+    fn look(&mut self, now: BTreeSet<ProcessId>, is_there: impl Fn(ProcessId) -> bool) {
+        let before = self.here.len();
+        self.here.retain(|id| now.contains(id) || is_there(*id));
+        let forgotten = u32::try_from(before - self.here.len()).unwrap_or(u32::MAX);
+        self.gone = self.gone.saturating_add(forgotten);
+        self.here.extend(now);
+    }
+
+    /// How many there ever were.
+    fn total(&self) -> u32 {
+        let here = u32::try_from(self.here.len()).unwrap_or(u32::MAX);
+        self.gone.saturating_add(here)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(pid: u32, started: u64) -> ProcessId {
+        ProcessId { pid, started }
+    }
+
+    #[test]
+    fn who_is_gone_is_counted_and_not_remembered() {
+        let mut census = Census::default();
+        for started in 0..10_000 {
+            census.add(id(7, started));
+            census.look(BTreeSet::new(), |_| false);
+        }
+        assert_eq!(census.total(), 10_000);
+        assert_eq!(census.here.len(), 0);
+    }
+
+    #[test]
+    fn who_is_missed_by_one_look_is_not_counted_again_by_the_next() {
+        let mut census = Census::default();
+        let both = BTreeSet::from([id(7, 1), id(8, 1)]);
+        census.look(both.clone(), |_| false);
+        census.look(BTreeSet::from([id(7, 1)]), |missed| missed == id(8, 1));
+        census.look(both, |_| false);
+        assert_eq!(census.total(), 2);
+        census.look(BTreeSet::from([id(8, 2)]), |_| false);
+        assert_eq!((census.total(), census.here.len()), (3, 1));
     }
 }

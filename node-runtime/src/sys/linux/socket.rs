@@ -99,7 +99,7 @@ pub(super) fn is_ready(descriptor: impl AsFd, timeout: Duration) -> io::Result<b
 pub(super) fn connect(address: &str) -> io::Result<Box<dyn Connection>> {
     let Short(short, _folder) = Short::new(path(address))?;
     match UnixStream::connect(short) {
-        Ok(stream) => Ok(Box::new(LinuxConnection(Arc::new(stream)))),
+        Ok(stream) => Ok(Box::new(Stream(Arc::new(stream)))),
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             Err(io::ErrorKind::NotFound.into())
         }
@@ -113,7 +113,7 @@ impl Listener for LinuxListener {
             return Ok(None);
         }
         let (stream, _) = self.listener.accept()?;
-        Ok(Some(Box::new(LinuxConnection(Arc::new(stream)))))
+        Ok(Some(Box::new(Stream(Arc::new(stream)))))
     }
 
     fn canceller(&self) -> Cancel {
@@ -135,9 +135,9 @@ impl Drop for LinuxListener {
     }
 }
 
-/// A connection.
+/// A connection, or one direction of it.
 #[derive(Debug)]
-struct LinuxConnection(Arc<UnixStream>);
+struct Stream(Arc<UnixStream>);
 
 /// Does it again when this process was only stopped meanwhile, and calls what took too long by its name.
 fn retry(mut operation: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
@@ -151,7 +151,7 @@ fn retry(mut operation: impl FnMut() -> io::Result<usize>) -> io::Result<usize> 
     }
 }
 
-impl Connection for LinuxConnection {
+impl Connection for Stream {
     fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let timeout = timeout.map(at_least);
         self.0.set_read_timeout(timeout)?;
@@ -163,8 +163,8 @@ impl Connection for LinuxConnection {
     }
 
     fn split(self: Box<Self>) -> io::Result<Halves> {
-        let incoming = Half(Arc::clone(&self.0));
-        Ok((Box::new(incoming), Box::new(Half(self.0))))
+        let incoming = Self(Arc::clone(&self.0));
+        Ok((Box::new(incoming), self))
     }
 }
 
@@ -179,11 +179,7 @@ fn cancel(stream: &Arc<UnixStream>, direction: Shutdown) -> Cancel {
     })
 }
 
-/// One direction of a connection.
-#[derive(Debug)]
-struct Half(Arc<UnixStream>);
-
-impl Incoming for Half {
+impl Incoming for Stream {
     fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         self.0.set_read_timeout(timeout.map(at_least))
     }
@@ -193,7 +189,7 @@ impl Incoming for Half {
     }
 }
 
-impl Outgoing for Half {
+impl Outgoing for Stream {
     fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         self.0.set_write_timeout(timeout.map(at_least))
     }
@@ -208,29 +204,13 @@ fn at_least(timeout: Duration) -> Duration {
     timeout.max(Duration::from_millis(1))
 }
 
-impl Read for LinuxConnection {
+impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         retry(|| (&*self.0).read(buffer))
     }
 }
 
-impl Write for LinuxConnection {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        retry(|| (&*self.0).write(bytes))
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Read for Half {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        retry(|| (&*self.0).read(buffer))
-    }
-}
-
-impl Write for Half {
+impl Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         retry(|| (&*self.0).write(bytes))
     }

@@ -9,6 +9,7 @@
 
 use std::io;
 use std::ptr;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use windows_sys::Win32::Foundation::{ERROR_FILE_NOT_FOUND, ERROR_SUCCESS, WIN32_ERROR};
@@ -32,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(5);
 
 /// A key of the registry.
-struct Key(HKEY);
+pub(super) struct Key(pub(super) HKEY);
 
 impl Drop for Key {
     fn drop(&mut self) {
@@ -43,6 +44,16 @@ impl Drop for Key {
 
 /// A text that changes with every start of the system, and only then. The first to ask makes it up.
 pub(super) fn id() -> io::Result<String> {
+    /// Whoever asks does not live longer than it stays the same.
+    static KNOWN: OnceLock<String> = OnceLock::new();
+    if let Some(known) = KNOWN.get() {
+        return Ok(known.clone());
+    }
+    let asked = ask()?;
+    Ok(KNOWN.get_or_init(|| asked).clone())
+}
+
+fn ask() -> io::Result<String> {
     let (key, is_new) = open()?;
     if is_new {
         write(&key, &random_text(16)?)?;
@@ -114,7 +125,8 @@ fn read(key: &Key) -> io::Result<Option<String>> {
     }
 }
 
-fn done(result: WIN32_ERROR) -> io::Result<()> {
+/// The error of a call of the registry.
+pub(super) fn done(result: WIN32_ERROR) -> io::Result<()> {
     match result {
         ERROR_SUCCESS => Ok(()),
         error => Err(io::Error::from_raw_os_error(error.cast_signed())),

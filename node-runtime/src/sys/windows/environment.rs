@@ -9,7 +9,9 @@ use std::ffi::c_void;
 use std::io;
 use std::os::windows::io::AsRawHandle;
 use std::ptr;
+use std::sync::{Mutex, PoisonError};
 
+use jiff::Timestamp;
 use windows_sys::Win32::Foundation::HANDLE;
 use windows_sys::Win32::System::Environment as system;
 use windows_sys::core::BOOL;
@@ -17,6 +19,10 @@ use windows_sys::core::BOOL;
 use super::handle::{Handle, check};
 use super::library::Library;
 use super::text::{units, wide};
+use super::written::{self, Written};
+
+/// What the system gave us last, and when its variables had been changed.
+type Known = Option<(Written, BTreeMap<String, String>)>;
 
 type Create = unsafe extern "system" fn(*mut *mut c_void, HANDLE, BOOL) -> BOOL;
 type Destroy = unsafe extern "system" fn(*const c_void) -> BOOL;
@@ -24,6 +30,23 @@ type Destroy = unsafe extern "system" fn(*const c_void) -> BOOL;
 // Lets the compiler compare the types with those of `windows-sys`; nothing is imported by it.
 const _: Create = system::CreateEnvironmentBlock;
 const _: Destroy = system::DestroyEnvironmentBlock;
+
+/// What the system gives us, by our own token. It takes a hundred questions to the registry, so they are asked again only
+/// when somebody changed a variable.
+pub(super) fn of_us(token: &Handle) -> io::Result<BTreeMap<String, String>> {
+    static KNOWN: Mutex<Known> = Mutex::new(None);
+    // Asked first: a change in between is seen the next time.
+    let Ok(written) = written::last() else {
+        return of_user(token);
+    };
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, variables)) = known.as_ref().filter(|(then, _)| *then == written) {
+        return Ok(variables.clone());
+    }
+    let asked = of_user(token)?;
+    *known = written::is_settled(&written, Timestamp::now()).then(|| (written, asked.clone()));
+    Ok(asked)
+}
 
 /// What the system gives the user of a token: nothing of our own environment.
 pub(super) fn of_user(token: &Handle) -> io::Result<BTreeMap<String, String>> {
@@ -115,6 +138,32 @@ mod tests {
     fn variables(list: &[(&str, &str)]) -> BTreeMap<String, String> {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         list.iter().map(owned).collect()
+    }
+
+    /// Changes a variable of our user as a person would; none removes it.
+    fn change(name: &str, value: Option<&str>) {
+        let key = r"HKCU\Environment";
+        let arguments = match value {
+            Some(value) => vec!["add", key, "/v", name, "/d", value, "/f"],
+            None => vec!["delete", key, "/v", name, "/f"],
+        };
+        let mut reg = std::process::Command::new("reg.exe");
+        let done = reg.args(arguments).output().unwrap();
+        assert!(done.status.success(), "{done:?}");
+    }
+
+    #[test]
+    fn a_variable_that_is_changed_while_we_run_is_seen_by_the_next_who_asks() {
+        let token = super::super::token::own_token().unwrap();
+        let name = format!("HOSTTASK_TEST_{}", std::process::id());
+        let seen = || of_us(&token).unwrap().get(&name).cloned();
+        assert_eq!(seen(), None);
+        for value in [Some("one"), Some("two"), None] {
+            change(&name, value);
+            assert_eq!(seen().as_deref(), value);
+            // What is known is what would be asked.
+            assert_eq!(of_us(&token).unwrap(), of_user(&token).unwrap());
+        }
     }
 
     #[test]

@@ -142,7 +142,7 @@ impl WindowsJob {
     fn is_host(&self, pid: u32, process: &Handle) -> bool {
         match &self.reports {
             Some(reports) => reports.notices().is_host(pid, process),
-            None => process_list::is_console_host(process),
+            None => process_list::is_console_host(process, process_list::BIRTH),
         }
     }
 
@@ -158,7 +158,9 @@ impl WindowsJob {
         };
         let _quiet = reports.notices().launch();
         launcher::start(errand, &|launcher| {
-            reports.notices().is_launcher(launcher.pid);
+            reports
+                .notices()
+                .is_launcher(launcher.pid, &launcher.process);
         })
     }
 
@@ -303,6 +305,7 @@ impl Job for WindowsJob {
     }
 
     fn terminate(&self, exit_code: u32) -> io::Result<()> {
+        process_list::settle(&self.handle);
         terminate(&self.handle, exit_code)
     }
 

@@ -60,6 +60,7 @@ mod token;
 mod usage;
 mod volume;
 mod windows_of;
+mod written;
 
 pub use folder::access_of;
 pub use handle::live_handles;

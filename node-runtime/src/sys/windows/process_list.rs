@@ -1,6 +1,7 @@
 //! Which processes are in a job, and what each of them uses.
 #![expect(unsafe_code, reason = "processes are listed and asked by Win32 calls")]
 
+use std::collections::BTreeSet;
 use std::io;
 use std::mem::{offset_of, size_of};
 use std::os::windows::io::AsRawHandle;
@@ -24,11 +25,15 @@ use windows_sys::Win32::System::Threading::{
 use windows_sys::core::BOOL;
 
 use super::abi::{PROCESS_VM_COUNTERS, VM_COUNTERS_BEFORE, VmCounters, size};
+use super::deadline::Deadline;
 use super::folder;
 use super::handle::{Handle, check};
 use super::process::{is, open, times, wait};
 use super::text::narrow;
 use crate::sys::ProcessInfo;
+
+/// How long a process may take from its birth until it is known which program it is, where nothing hangs on it but what is shown.
+pub(super) const BIRTH: Duration = Duration::from_secs(1);
 
 /// How many numbers there is room for at first.
 const FIRST_ROOM: usize = 64;
@@ -130,7 +135,7 @@ fn detail(pid: u32, process: &Handle) -> io::Result<Option<ProcessInfo>> {
             pid,
             parent: parent(process)?,
             name: name(process)?,
-            created: timestamp(times.created)?,
+            created: timestamp(times.created),
             user_nanoseconds: times.user.saturating_mul(100),
             kernel_nanoseconds: times.kernel.saturating_mul(100),
             commit_bytes: memory.commit,
@@ -152,7 +157,7 @@ fn detail(pid: u32, process: &Handle) -> io::Result<Option<ProcessInfo>> {
 pub(super) struct Memory {
     pub(super) commit: u64,
     pub(super) working_set: u64,
-    /// 0 where the system does not say.
+    /// Where the system does not say, the most that it can be.
     pub(super) private_working_set: u64,
 }
 
@@ -161,11 +166,27 @@ pub(super) fn memory(process: &Handle) -> io::Result<Memory> {
     let counters = vm_counters(process, size::<VmCounters>());
     let counters = counters.or_else(|_| vm_counters(process, VM_COUNTERS_BEFORE))?;
     let bytes = |it: usize| u64::try_from(it).map_err(io::Error::other);
+    let commit = counters.private_usage.max(counters.pagefile_usage);
+    let working_set = counters.working_set_size;
     Ok(Memory {
-        commit: bytes(counters.private_usage.max(counters.pagefile_usage))?,
-        working_set: bytes(counters.working_set_size)?,
-        private_working_set: bytes(counters.private_working_set_size)?,
+        commit: bytes(commit)?,
+        working_set: bytes(working_set)?,
+        private_working_set: bytes(private(
+            counters.private_working_set_size,
+            commit,
+            working_set,
+        ))?,
     })
+}
+
+/// The private part of a working set. Windows before 1709 and Wine do not say it: what is private is committed, and what is
+/// in memory is in the working set.
+fn private(said: usize, commit: usize, working_set: usize) -> usize {
+    if said > 0 {
+        said
+    } else {
+        commit.min(working_set)
+    }
 }
 
 /// So many bytes of the counters; the rest stays 0.
@@ -214,27 +235,55 @@ pub(super) fn parent(process: &Handle) -> io::Result<u32> {
     Ok(u32::try_from(basic.InheritedFromUniqueProcessId).unwrap_or(0))
 }
 
-/// Whether a process is the system's host of a console, which ends with the last program that uses the console.
-pub(super) fn is_console_host(process: &Handle) -> bool {
+/// Whether a process is the system's host of a console, which ends with the last program that uses the console. Where Wine does not
+/// know that so soon, it is no host.
+pub(super) fn is_console_host(process: &Handle, patience: Duration) -> bool {
     static PATH: OnceLock<String> = OnceLock::new();
     let host = PATH.get_or_init(|| {
         let system = folder::system().unwrap_or_default();
         format!(r"{system}\conhost.exe")
     });
-    settled_path(process).is_ok_and(|path| path.eq_ignore_ascii_case(host))
+    let path = settled_path(process, patience);
+    path.is_ok_and(|path| path.eq_ignore_ascii_case(host))
 }
 
-/// The path of its program. Wine knows it only when the process has loaded it, some 30 ms after its birth.
-fn settled_path(process: &Handle) -> io::Result<String> {
-    const TRIES: u32 = 1000;
+/// The path of its program. Wine knows it only when the process has loaded it, some 30 ms after its birth, and a second or more
+/// where the machine is busy.
+fn settled_path(process: &Handle, patience: Duration) -> io::Result<String> {
     const PAUSE: Duration = Duration::from_millis(1);
-    for _ in 1..TRIES {
+    let deadline = Deadline::after(patience);
+    loop {
         match path(process) {
-            Err(error) if is(&error, ERROR_INVALID_HANDLE) && wait(process, PAUSE)?.is_none() => {}
+            Err(error)
+                if is(&error, ERROR_INVALID_HANDLE)
+                    && !deadline.is_over()
+                    && wait(process, PAUSE)?.is_none() => {}
             known => return known,
         }
     }
-    path(process)
+}
+
+/// Waits until every process in a job has begun to run, where the system tells when that is.
+///
+/// The server of Wine 8 crashes where a process is ended before it has first spoken to the server. On Windows the path of a
+/// program is known from its birth on, and nothing is waited for.
+pub(super) fn settle(job: &Handle) {
+    // Those that are just starting others are asked again; what starts them faster than this is ended all the same.
+    const ROUNDS: usize = 5;
+    let mut settled = BTreeSet::new();
+    for _ in 0..ROUNDS {
+        let all = numbers(job).unwrap_or_default();
+        let news: Vec<u32> = all.into_iter().filter(|it| settled.insert(*it)).collect();
+        if news.is_empty() {
+            return;
+        }
+        for pid in news {
+            if let Ok(Some(process)) = open_in(job, pid, PROCESS_SYNCHRONIZE) {
+                // One that ends meanwhile has run.
+                drop(settled_path(&process, BIRTH));
+            }
+        }
+    }
 }
 
 /// The last part of the path of its program.
@@ -260,15 +309,27 @@ fn path(process: &Handle) -> io::Result<String> {
     Ok(narrow(&path))
 }
 
+/// From 1601 to 1970, in 100 ns.
+const FROM_1601_TO_1970: u64 = 11_644_473_600 * 10_000_000;
+
+/// Whether so many 100 ns since 1601 are some time between 1970 and `now`.
+pub(super) fn is_past(ticks: u64, now: Timestamp) -> bool {
+    let is_young = ticks > FROM_1601_TO_1970;
+    is_young && time(ticks).is_some_and(|it| it <= now)
+}
+
 /// From 100 ns since 1601. Of a process that is just being born, Wine says whatever was in its memory before, such as all
 /// ones: what is later than any time can be is now.
-fn timestamp(ticks: u64) -> io::Result<Timestamp> {
-    const FROM_1601_TO_1970: u64 = 11_644_473_600 * 10_000_000;
+fn timestamp(ticks: u64) -> Timestamp {
+    time(ticks).unwrap_or_else(Timestamp::now)
+}
+
+/// From 100 ns since 1601; none where it is later than any time can be.
+fn time(ticks: u64) -> Option<Timestamp> {
     let since_1970 = ticks.saturating_sub(FROM_1601_TO_1970);
-    let seconds = i64::try_from(since_1970 / 10_000_000).map_err(io::Error::other)?;
-    let rest = i32::try_from(since_1970 % 10_000_000).map_err(io::Error::other)? * 100;
-    let since = SignedDuration::new(seconds, rest);
-    Ok(Timestamp::from_duration(since).unwrap_or_else(|_| Timestamp::now()))
+    let seconds = i64::try_from(since_1970 / 10_000_000).ok()?;
+    let rest = i32::try_from(since_1970 % 10_000_000).ok()? * 100;
+    Timestamp::from_duration(SignedDuration::new(seconds, rest)).ok()
 }
 
 /// An error where the status of the native interface is one.
@@ -283,6 +344,7 @@ pub(super) fn check_status(status: i32) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::process::own_process;
     use super::*;
 
     #[test]
@@ -298,12 +360,36 @@ mod tests {
     }
 
     #[test]
+    fn a_private_working_set_that_nobody_says_is_no_more_than_what_is_committed_and_in_memory() {
+        assert_eq!(private(5, 10, 20), 5);
+        assert_eq!(private(0, 10, 20), 10);
+        assert_eq!(private(0, 30, 20), 20);
+    }
+
+    #[test]
+    fn what_wine_says_before_it_knows_when_a_process_was_started_is_no_time_of_the_past() {
+        let own = own_process().unwrap().started;
+        let now = Timestamp::now();
+        assert!(is_past(own, now));
+        let in_an_hour = own + 3600 * 10_000_000;
+        for ticks in [
+            0,
+            FROM_1601_TO_1970 - 1,
+            in_an_hour,
+            0x5555_5555_5555_5555,
+            u64::MAX,
+        ] {
+            assert!(!is_past(ticks, now), "{ticks}");
+        }
+    }
+
+    #[test]
     fn the_ticks_of_windows_are_years_of_ours() {
-        let start = timestamp(132_539_328_000_000_000).unwrap();
+        let start = timestamp(132_539_328_000_000_000);
         assert_eq!(start.to_string(), "2021-01-01T00:00:00Z");
-        assert_eq!(timestamp(0).unwrap(), Timestamp::UNIX_EPOCH);
+        assert_eq!(timestamp(0), Timestamp::UNIX_EPOCH);
         for unborn in [u64::MAX, 0x5555_5555_5555_5555] {
-            assert!(timestamp(unborn).unwrap() > start);
+            assert!(timestamp(unborn) > start);
         }
     }
 }

@@ -76,19 +76,15 @@ fn is_served(address: &str) -> bool {
 impl Listener for PipeListener {
     fn accept(&mut self, timeout: Duration) -> io::Result<Option<Box<dyn Connection>>> {
         let deadline = Deadline::after(timeout);
-        loop {
-            match self.free.connect(deadline) {
-                Err(error) if error.kind() == io::ErrorKind::TimedOut => return Ok(None),
-                // It came and went before we looked.
-                Err(error) if is(&error, ERROR_NO_DATA) => self.free = self.another()?,
-                Err(error) if !is(&error, ERROR_PIPE_CONNECTED) => return Err(error),
-                Ok(()) | Err(_) => {
-                    let free = self.another()?;
-                    let taken = std::mem::replace(&mut self.free, free);
-                    return Ok(Some(Box::new(PipeConnection::new(taken.again()?))));
-                }
-            }
+        match self.free.connect(deadline) {
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => return Ok(None),
+            // It is there already, or came and went before we looked: what it sent can be read.
+            Err(error) if is(&error, ERROR_PIPE_CONNECTED) || is(&error, ERROR_NO_DATA) => {}
+            outcome => outcome?,
         }
+        let free = self.another()?;
+        let taken = std::mem::replace(&mut self.free, free);
+        Ok(Some(Box::new(PipeConnection::new(taken.again()?))))
     }
 
     fn canceller(&self) -> Cancel {
@@ -97,7 +93,7 @@ impl Listener for PipeListener {
     }
 }
 
-/// A stream to another process.
+/// A stream to another process, or one direction of it.
 #[derive(Debug)]
 pub(super) struct PipeConnection {
     channel: Channel,
@@ -168,52 +164,31 @@ impl Connection for PipeConnection {
     }
 
     fn split(self: Box<Self>) -> io::Result<Halves> {
-        let half = |channel| {
-            Box::new(Half(Self {
-                channel,
-                timeout: self.timeout,
-            }))
+        let half = || {
+            let channel = self.channel.again()?;
+            let timeout = self.timeout;
+            Ok::<_, io::Error>(Box::new(Self { channel, timeout }))
         };
-        Ok((half(self.channel.again()?), half(self.channel.again()?)))
+        Ok((half()?, half()?))
     }
 }
 
-/// One direction of a connection.
-#[derive(Debug)]
-struct Half(PipeConnection);
-
-impl Read for Half {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer)
-    }
-}
-
-impl Write for Half {
-    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        self.0.write(buffer)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Incoming for Half {
+impl Incoming for PipeConnection {
     fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        self.0.set_timeout(timeout)
+        Connection::set_timeout(self, timeout)
     }
 
     fn canceller(&self) -> Cancel {
-        self.0.canceller()
+        Connection::canceller(self)
     }
 }
 
-impl Outgoing for Half {
+impl Outgoing for PipeConnection {
     fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        self.0.set_timeout(timeout)
+        Connection::set_timeout(self, timeout)
     }
 
     fn canceller(&self) -> Cancel {
-        self.0.canceller()
+        Connection::canceller(self)
     }
 }

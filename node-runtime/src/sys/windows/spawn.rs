@@ -136,6 +136,8 @@ struct Inherited {
     stdin: Option<Handle>,
     stdout: Option<Handle>,
     stderr: Option<Handle>,
+    /// In the place of each that is none.
+    nowhere: Option<Handle>,
 }
 
 impl Inherited {
@@ -147,21 +149,30 @@ impl Inherited {
                 stdin: None,
                 stdout: None,
                 stderr: None,
+                nowhere: None,
             });
         }
+        let Streams {
+            stdin,
+            stdout,
+            stderr,
+        } = streams;
+        let are_all = stdin.is_some() && stdout.is_some() && stderr.is_some();
+        let nowhere = (!are_all).then(nowhere).transpose()?;
         let inherit = |file: Option<File>| {
-            let file = file.map_or_else(nowhere, Ok)?;
-            inheritable(file.as_handle()).map(Some)
+            let inherited = file.map(|file| inheritable(file.as_handle()));
+            inherited.transpose()
         };
         Ok(Self {
-            stdin: inherit(streams.stdin)?,
-            stdout: inherit(streams.stdout)?,
-            stderr: inherit(streams.stderr)?,
+            stdin: inherit(stdin)?,
+            stdout: inherit(stdout)?,
+            stderr: inherit(stderr)?,
+            nowhere: inherit(nowhere)?,
         })
     }
 
     fn list(&self) -> Vec<BorrowedHandle<'_>> {
-        let streams = [&self.stdin, &self.stdout, &self.stderr];
+        let streams = [&self.stdin, &self.stdout, &self.stderr, &self.nowhere];
         streams
             .into_iter()
             .flatten()
@@ -172,9 +183,8 @@ impl Inherited {
     /// The start-up information. Invalid handles keep our own streams away from a program with a pseudo console.
     fn startup(&self, attributes: &mut Attributes<'_>) -> STARTUPINFOEXW {
         let raw = |stream: &Option<Handle>| {
-            stream
-                .as_ref()
-                .map_or(INVALID_HANDLE_VALUE, Handle::as_raw_handle)
+            let stream = stream.as_ref().or(self.nowhere.as_ref());
+            stream.map_or(INVALID_HANDLE_VALUE, Handle::as_raw_handle)
         };
         STARTUPINFOEXW {
             StartupInfo: STARTUPINFOW {

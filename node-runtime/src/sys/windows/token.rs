@@ -119,7 +119,11 @@ impl Identity for WindowsIdentity {
         if let Some(known) = self.environment.0.get() {
             return Ok(known.clone());
         }
-        let asked = environment::of_user(&self.token)?;
+        let asked = if self.is_ours {
+            environment::of_us(&self.token)?
+        } else {
+            environment::of_user(&self.token)?
+        };
         Ok(self.environment.0.get_or_init(|| asked).clone())
     }
 

@@ -41,7 +41,7 @@ pub(super) fn of(
         page_faults: Some(account.TotalPageFaultCount.into()),
         commit_bytes: memory.map(|memory| memory.job_memory),
         commit_peak_bytes: memory.map(|memory| memory.peak_job_memory),
-        private_working_set_bytes: running.private_working_set,
+        private_working_set_bytes: Some(running.private_working_set),
         io: io(job, features)?,
     })
 }
@@ -53,8 +53,7 @@ struct Running {
     hosts: u32,
     user: u64,
     kernel: u64,
-    /// None where the system does not say.
-    private_working_set: Option<u64>,
+    private_working_set: u64,
 }
 
 fn running(job: &Handle, is_host: &dyn Fn(u32, &Handle) -> bool) -> io::Result<Running> {
@@ -74,10 +73,7 @@ fn running(job: &Handle, is_host: &dyn Fn(u32, &Handle) -> bool) -> io::Result<R
         };
         sum.user += times.user.saturating_mul(100);
         sum.kernel += times.kernel.saturating_mul(100);
-        if memory.private_working_set > 0 {
-            let so_far = sum.private_working_set.unwrap_or(0);
-            sum.private_working_set = Some(so_far + memory.private_working_set);
-        }
+        sum.private_working_set += memory.private_working_set;
     }
     Ok(sum)
 }

@@ -290,6 +290,45 @@ fn a_uid_and_a_version_of_an_unusual_form_come_back_as_they_were() {
     assert_eq!(bench.index.counts().pods, 0);
 }
 
+#[test]
+fn how_the_last_run_ended_is_told_while_a_restart_counts_and_the_container_runs_again() {
+    let bench = Bench::new();
+    let running = json!({"running": {}});
+    let code = |second| bench.pod(second).last_run.map(|last| last.code);
+    bench.list(Kind::Pod, &[crash_round(10, 1, &running, "True", 0)], 0);
+    assert_eq!(code(0), None, "it happened before we looked");
+    bench.see(Kind::Pod, &crash_round(11, 2, &running, "True", 0), 100);
+    let view = bench.pod(100);
+    assert_eq!((view.trouble, view.exit), (None, None), "nothing is wrong");
+    let last = view.last_run.unwrap();
+    assert_eq!((last.code, last.reason.as_str()), (7, "Error"));
+    assert_eq!(last.message, "no disk");
+    assert_eq!(code(700), None, "the restart is out of the window");
+    let ended = json!({"terminated": {"exitCode": 8}});
+    bench.see(Kind::Pod, &crash_round(12, 2, &ended, "False", 800), 800);
+    bench.see(Kind::Pod, &crash_round(13, 3, &ended, "False", 801), 801);
+    assert_eq!(code(801), Some(8), "the newest of two that failed");
+}
+
+#[test]
+fn the_last_run_is_the_newest_of_a_container_that_was_restarted_and_of_two_the_one_that_failed() {
+    let last =
+        |code: i32, time: &str| json!({"terminated": {"exitCode": code, "finishedAt": time}});
+    let once = json!({"restartCount": 0, "state": last(5, "2026-05-01T12:00:09Z")});
+    let failed = json!({"restartCount": 1, "state": {"running": {}}, "lastState": last(3, "2026-05-01T12:00:05Z")});
+    let done = json!({"restartCount": 1, "state": last(0, "2026-05-01T12:00:05Z"), "lastState": last(4, "2026-05-01T12:00:01Z")});
+    let mut again = pod("agent-1", 11);
+    again["status"]["containerStatuses"] = json!([once, failed, done]);
+    let log = format!("{}cause", "x".repeat(2000));
+    again["status"]["containerStatuses"][1]["lastState"]["terminated"]["message"] = json!(log);
+    let bench = Bench::new();
+    bench.see(Kind::Pod, &pod("agent-1", 10), 0);
+    bench.see(Kind::Pod, &again, 1);
+    let last = bench.pod(1).last_run.unwrap();
+    assert_eq!(last.code, 3);
+    assert!(last.message.len() < 256 && last.message.ends_with("cause"));
+}
+
 /// A pod in a round of a crash loop: waiting, then running (and ready, without a probe), then ended.
 fn crash_round(version: u64, restarts: u32, state: &Value, ready: &str, second: i64) -> Value {
     let mut pod = with_ready(pod("agent-1", version), ready, at(second));

@@ -4,8 +4,8 @@ mod programs;
 
 use std::collections::BTreeSet;
 
-use super::super::spec::tests::windows_places;
 use super::*;
+use crate::sys::fake::places_of;
 use crate::sys::{Places, User};
 
 /// The root of the container, where there is no bind filter.
@@ -69,7 +69,7 @@ fn process(command: Command, directory: &str) -> ProcessPlan {
 fn on_windows(process: &ProcessPlan, path: &str) -> Result<Launch, ResolveError> {
     let environment = BTreeMap::from([("Path".to_owned(), path.to_owned())]);
     let surroundings = Surroundings {
-        places: &windows_places(),
+        places: &places_of(Rules::Windows),
         root: ROOT,
         user_environment: &environment,
         is_file: &|path| has(FILES, path),
@@ -292,7 +292,7 @@ fn a_folder_is_the_images_own_or_one_that_the_host_has() {
 fn with_a_bind_filter_the_root_is_where_the_config_expects_it() {
     let files = [r"C:\hpc\bin\uname.exe", r"C:\app\own.exe"];
     let surroundings = Surroundings {
-        places: &windows_places(),
+        places: &places_of(Rules::Windows),
         root: r"C:\hpc\",
         user_environment: &BTreeMap::new(),
         is_file: &|path| has(&files, path),
@@ -331,7 +331,7 @@ fn a_line_or_a_variable_that_is_too_long_for_windows_is_refused() {
 #[test]
 fn a_root_with_a_space_stays_one_word_of_a_line() {
     let surroundings = Surroundings {
-        places: &windows_places(),
+        places: &places_of(Rules::Windows),
         root: r"C:\my roots\web\",
         user_environment: &BTreeMap::new(),
         is_file: &|path| path == r"C:\my roots\web\x.exe",

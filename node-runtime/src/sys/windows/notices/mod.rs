@@ -5,19 +5,25 @@
 //! held by a handle until somebody asks, or until it ends.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
 use std::mem;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use windows_sys::Win32::System::Threading::{
     PROCESS_QUERY_LIMITED_INFORMATION, PROCESS_SYNCHRONIZE,
 };
 
 use super::deadline::Deadline;
 use super::handle::Handle;
-use super::process::{open, wait};
-use super::process_list::is_console_host;
+use super::process::{open, times, wait};
+use super::process_list::{BIRTH, is_console_host, is_past};
 use crate::sys::Notice;
+
+/// How long the reader of notices waits until it is known what a process is that was just born. One that is taken for a program
+/// is told of: rather wait for a machine that is very busy.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How many notices wait for a slow reader.
 const MOST: usize = 1024;
@@ -33,11 +39,14 @@ pub(super) struct Notices {
 struct State {
     waiting: VecDeque<Notice>,
     /// Processes of which is not known yet whether they are hosts of consoles.
-    unknown: BTreeMap<u32, Handle>,
+    unknown: BTreeMap<u32, Arc<Handle>>,
     /// Processes that we started: they are none.
     programs: BTreeSet<u32>,
-    /// Hosts and launchers whose end was not told yet.
-    hosts: BTreeMap<u32, Option<Handle>>,
+    /// Hosts and launchers whose end was not told yet, and when each was started, where that is known. By number and start, not by
+    /// a handle: one whose end is never told would keep it open.
+    hosts: BTreeMap<u32, Option<u64>>,
+    /// Hosts and launchers that were seen to have ended, whose end was not told yet. The system does not tell every end.
+    ended: BTreeSet<u32>,
     /// How many hosts there were.
     hosts_ever: u32,
     /// Launchers of which the system has not told yet that they were started.
@@ -60,7 +69,8 @@ impl Notices {
             Notice::Ended { pid, .. } => {
                 state.settle(pid);
                 state.programs.remove(&pid);
-                if state.hosts.remove(&pid).is_some() {
+                let was_host = state.hosts.remove(&pid).is_some();
+                if state.ended.remove(&pid) || was_host {
                     return;
                 }
             }
@@ -71,6 +81,7 @@ impl Notices {
                     state.settle(pid);
                 }
                 state.hosts.clear();
+                state.ended.clear();
                 state.programs.clear();
                 let (had_launcher, others) = (
                     mem::take(&mut state.had_launcher),
@@ -90,26 +101,26 @@ impl Notices {
         self.arrived.notify_all();
     }
 
-    /// The oldest; none when nothing comes for `timeout`.
+    /// The oldest; none when nothing comes for `timeout`. Lets go of processes that have ended.
     pub(super) fn next(&self, timeout: Duration) -> Option<Notice> {
         let deadline = Deadline::after(timeout);
         let mut state = self.lock();
+        state.let_go();
         loop {
             while let Some(notice) = state.pop() {
                 let Notice::Started { pid } = notice else {
                     return Some(notice);
                 };
-                let Some(process) = state.unknown.remove(&pid) else {
+                let Some(process) = state.unknown.get(&pid).cloned() else {
                     return Some(notice);
                 };
                 // To find out may take a moment, in which others may arrive.
                 drop(state);
-                let is_host = is_console_host(&process);
+                let is_host = is_console_host(&process, PATIENCE);
                 state = self.lock();
-                if !is_host {
+                if state.is_told(pid, &process, is_host) {
                     return Some(notice);
                 }
-                state.note_host(pid, Some(process));
             }
             if deadline.is_over() {
                 return None;
@@ -131,6 +142,7 @@ impl Notices {
         let mut state = self.lock();
         state.unknown.remove(&pid);
         state.hosts.remove(&pid);
+        state.ended.remove(&pid);
         if !has_ended(process) {
             state.programs.insert(pid);
         }
@@ -143,9 +155,9 @@ impl Notices {
     }
 
     /// That this process is a launcher of ours. It is no program of the container, and nobody is told of it.
-    pub(super) fn is_launcher(&self, pid: u32) {
+    pub(super) fn is_launcher(&self, pid: u32, process: &Handle) {
         let mut state = self.lock();
-        state.note_host(pid, hold(pid));
+        state.note_host(pid, Some(process));
         state.had_launcher = true;
         let started = Notice::Started { pid };
         let told = state.waiting.iter().rposition(|notice| *notice == started);
@@ -161,32 +173,20 @@ impl Notices {
     /// Whether a process that runs is the host of a console.
     pub(super) fn is_host(&self, pid: u32, process: &Handle) -> bool {
         let state = self.lock();
-        let (is_program, is_host) = (
-            state.programs.contains(&pid),
-            state.hosts.contains_key(&pid),
-        );
+        let is_program = state.programs.contains(&pid);
+        let noted = state.hosts.get(&pid).copied().flatten();
         drop(state);
-        is_host || !is_program && is_console_host(process)
+        // The number of one whose end was not told may be another's now.
+        let is_noted = noted.is_some() && started(process) == noted;
+        is_noted || !is_program && is_console_host(process, BIRTH)
     }
 
     /// How many hosts there were that are known to be some and do not run any more.
     pub(super) fn hosts_ended(&self) -> u32 {
         let mut state = self.lock();
-        // The system may tell of an end a moment later.
-        let ended: Vec<u32> = state
-            .unknown
-            .iter()
-            .filter(|(_, process)| has_ended(process))
-            .map(|(pid, _)| *pid)
-            .collect();
-        for pid in ended {
-            state.settle(pid);
-        }
-        let running = state
-            .hosts
-            .values()
-            .filter(|process| !process.as_ref().is_some_and(has_ended));
-        let running = u32::try_from(running.count()).unwrap_or(u32::MAX);
+        state.let_go();
+        state.note_ended_hosts();
+        let running = u32::try_from(state.hosts.len()).unwrap_or(u32::MAX);
         state.hosts_ever.saturating_sub(running)
     }
 
@@ -223,6 +223,7 @@ impl State {
         self.others += 1;
         // The number of one whose end was not told was given again.
         self.hosts.remove(&pid);
+        self.ended.remove(&pid);
         if !self.programs.contains(&pid) {
             self.watch(pid);
         }
@@ -238,23 +239,75 @@ impl State {
     /// Finds out what a process is that has ended: nothing has to be waited for then.
     fn settle(&mut self, pid: u32) {
         let process = self.unknown.remove(&pid);
-        if process.as_ref().is_some_and(is_console_host) {
-            self.note_host(pid, process);
+        if let Some(process) = process.filter(|it| is_console_host(it, Duration::ZERO)) {
+            self.note_host(pid, Some(&process));
             let started = Notice::Started { pid };
             self.waiting.retain(|notice| *notice != started);
         }
     }
 
-    fn note_host(&mut self, pid: u32, process: Option<Handle>) {
-        self.hosts.insert(pid, process);
+    /// Holds no process any more that has ended. Its end is told a moment later, or never.
+    fn let_go(&mut self) {
+        let ended = self.unknown.iter().filter(|(_, it)| has_ended(it));
+        let ended: Vec<u32> = ended.map(|(pid, _)| *pid).collect();
+        for pid in ended {
+            self.settle(pid);
+        }
+    }
+
+    /// Notes which hosts have ended whose end was not told.
+    fn note_ended_hosts(&mut self) {
+        let Self { hosts, ended, .. } = self;
+        hosts.retain(|pid, noted| {
+            let is_over = match find(*pid) {
+                Ok(None) => true,
+                Ok(Some(found)) => {
+                    has_ended(&found) || noted.is_some() && started(&found) != *noted
+                }
+                // Nothing can be said of it.
+                Err(_) => false,
+            };
+            if is_over {
+                ended.insert(*pid);
+            }
+            !is_over
+        });
+    }
+
+    /// Notes what a process is that was asked about, and says whether its start is to be told. What it is may be known
+    /// meanwhile: its end was told, or it is a program that we started.
+    fn is_told(&mut self, pid: u32, process: &Arc<Handle>, is_host: bool) -> bool {
+        let known = self.unknown.get(&pid);
+        if !known.is_some_and(|known| Arc::ptr_eq(known, process)) {
+            return !is_host || self.programs.contains(&pid);
+        }
+        self.unknown.remove(&pid);
+        if is_host {
+            self.note_host(pid, Some(process));
+        }
+        !is_host
+    }
+
+    fn note_host(&mut self, pid: u32, process: Option<&Handle>) {
+        self.hosts.insert(pid, process.and_then(started));
         self.hosts_ever += 1;
     }
 }
 
 /// A handle of a process that was just born; none where it is gone already.
-fn hold(pid: u32) -> Option<Handle> {
-    let rights = PROCESS_QUERY_LIMITED_INFORMATION | PROCESS_SYNCHRONIZE;
-    open(pid, rights).ok().flatten()
+fn hold(pid: u32) -> Option<Arc<Handle>> {
+    find(pid).ok().flatten().map(Arc::new)
+}
+
+fn find(pid: u32) -> io::Result<Option<Handle>> {
+    open(pid, PROCESS_QUERY_LIMITED_INFORMATION | PROCESS_SYNCHRONIZE)
+}
+
+/// When a process was started. Wine says that a moment after it says which program it is, and until then whatever was in the memory:
+/// what is in the future is none.
+fn started(process: &Handle) -> Option<u64> {
+    let created = times(process).ok()?.created;
+    is_past(created, Timestamp::now()).then_some(created)
 }
 
 fn has_ended(process: &Handle) -> bool {
@@ -283,103 +336,4 @@ fn is_limit(notice: Notice) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_slow_reader_loses_the_oldest_but_no_kind_of_limit() {
-        let notices = Notices::default();
-        notices.push(Notice::ProcessLimit);
-        let ended = |pid| Notice::Ended {
-            pid,
-            abnormal: false,
-        };
-        for pid in 0..3000 {
-            notices.push(ended(pid));
-        }
-        assert_eq!(notices.lock().waiting.len(), MOST);
-        assert_eq!(notices.next(Duration::ZERO), Some(Notice::ProcessLimit));
-        let oldest = 3000 - u32::try_from(MOST).unwrap() + 1;
-        assert_eq!(notices.next(Duration::ZERO), Some(ended(oldest)));
-    }
-
-    #[test]
-    fn a_flood_of_limits_does_not_drown_the_other_limit() {
-        let notices = Notices::default();
-        notices.push(Notice::ProcessLimit);
-        for pid in 0..3000 {
-            notices.push(Notice::MemoryLimit { pid: Some(pid) });
-        }
-        assert_eq!(notices.lock().waiting.len(), MOST);
-        assert_eq!(notices.next(Duration::ZERO), Some(Notice::ProcessLimit));
-    }
-
-    #[test]
-    fn nothing_is_said_of_a_host_until_its_number_is_given_again() {
-        let notices = Notices::default();
-        let ended = Notice::Ended {
-            pid: 4,
-            abnormal: false,
-        };
-        notices.lock().note_host(4, None);
-        assert_eq!(notices.hosts_ended(), 0);
-        notices.push(ended);
-        assert_eq!(notices.hosts_ended(), 1);
-        notices.push(ended);
-        assert_eq!(notices.next(Duration::ZERO), Some(ended));
-        assert_eq!(notices.next(Duration::ZERO), None);
-    }
-
-    #[test]
-    fn nobody_hears_of_a_launcher_whether_its_start_is_told_before_or_after_we_know_it() {
-        let (launcher, program) = (u32::MAX - 3, u32::MAX - 7);
-        let ended = |pid| Notice::Ended {
-            pid,
-            abnormal: false,
-        };
-        for told_first in [false, true] {
-            let notices = Notices::default();
-            let started = Notice::Started { pid: program };
-            let launch = notices.launch();
-            if told_first {
-                notices.push(Notice::Started { pid: launcher });
-            }
-            assert_eq!(notices.next(Duration::ZERO), None);
-            notices.is_launcher(launcher);
-            if !told_first {
-                notices.push(Notice::Started { pid: launcher });
-            }
-            notices.push(started);
-            drop(launch);
-            notices.push(ended(launcher));
-            assert_eq!(notices.hosts_ended(), 1);
-            let heard = || notices.next(Duration::ZERO);
-            assert_eq!(heard(), Some(started), "{told_first}");
-            assert_eq!(heard(), None);
-            notices.push(ended(program));
-            notices.push(Notice::Empty);
-            assert_eq!(
-                (heard(), heard()),
-                (Some(ended(program)), Some(Notice::Empty))
-            );
-        }
-    }
-
-    #[test]
-    fn a_job_that_had_a_launcher_alone_was_never_anything_but_empty() {
-        let notices = Notices::default();
-        let launch = notices.launch();
-        notices.is_launcher(4);
-        notices.push(Notice::Started { pid: 4 });
-        drop(launch);
-        notices.push(Notice::Empty);
-        assert_eq!(notices.next(Duration::ZERO), None);
-        notices.push(Notice::Empty);
-        assert_eq!(notices.next(Duration::ZERO), Some(Notice::Empty));
-    }
-
-    #[test]
-    fn a_reader_waits_no_longer_than_it_was_told() {
-        assert_eq!(Notices::default().next(Duration::from_millis(1)), None);
-    }
-}
+mod tests;

@@ -18,11 +18,6 @@ pub(crate) fn target_dir() -> PathBuf {
     hosttask_setup::cache_dir().join("target")
 }
 
-/// Where the optimized operator of the model is built.
-pub(crate) fn model_dir() -> PathBuf {
-    target_dir().join("model")
-}
-
 /// A Cargo command in the root of the repository.
 pub(crate) fn cargo() -> Command {
     // Cargo names itself to what it runs; outside of it the one in PATH is asked.
@@ -49,14 +44,26 @@ fn is_of_run(variable: &OsString) -> bool {
     TOLD.iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// The packages of this repository.
-const PACKAGES: [&str; 5] = [
+/// The packages around a cluster. Every build of one of them chooses all: what is chosen decides which features a library is built
+/// with, and each other choice would build the libraries, and all of ours that use them, once more.
+pub(crate) const AROUND_A_CLUSTER: [&str; 5] = [
     "hosttask-crds",
     "hosttask-operator",
-    "hosttask-node-runtime",
+    "hosttask-model",
     "hosttask-tests",
     "hosttask-setup",
 ];
+
+/// The packages that are built for Windows too, chosen together for the same reason.
+pub(crate) const FOR_WINDOWS: [&str; 2] = ["hosttask-crds", RUNTIME];
+
+/// The package of the node runtime. On Linux it is built by itself: it is the only one there that nothing of a cluster is part of.
+pub(crate) const RUNTIME: &str = "hosttask-node-runtime";
+
+/// Chooses packages for a Cargo command.
+pub(crate) fn choose<'a>(packages: &'a [&'a str]) -> impl Iterator<Item = &'a str> {
+    packages.iter().flat_map(|package| ["--package", *package])
+}
 
 /// Makes sure that nothing in the shared target folder was built from another checkout.
 ///
@@ -70,16 +77,12 @@ pub(crate) fn claim_target_dir() -> io::Result<()> {
         return Ok(());
     }
     if target_dir().is_dir() {
-        let debug = (target_dir(), &[][..]);
-        let release = (target_dir(), &["--release"][..]);
-        let windows = (target_dir(), &["--target", WINDOWS][..]);
-        for (folder, variant) in [debug, release, windows, (model_dir(), &[][..])] {
+        let windows = ["--target", WINDOWS];
+        for variant in [&[][..], &["--release"], &windows] {
             let mut clean = cargo();
-            clean.env("CARGO_TARGET_DIR", folder);
             clean.args(["clean", "--quiet", "--locked"]).args(variant);
-            for package in PACKAGES {
-                clean.args(["--package", package]);
-            }
+            clean.args(choose(&AROUND_A_CLUSTER));
+            clean.args(choose(&FOR_WINDOWS));
             // A variant that was never built, or a target that is not installed yet, has nothing to remove.
             clean.stdout(Stdio::null()).stderr(Stdio::null()).status()?;
         }
@@ -88,13 +91,26 @@ pub(crate) fn claim_target_dir() -> io::Result<()> {
     fs::write(&mark, here)
 }
 
-/// The arguments of `cargo test` for the library, the programs and the test programs `all` of a package, but for some.
-pub(crate) fn tests_of(package: &str, mut all: Vec<String>, left_out: &[&str]) -> Vec<String> {
-    all.retain(|name| !left_out.contains(&name.as_str()));
-    all.sort();
-    let always = ["--package", package, "--lib", "--bins"].map(ToOwned::to_owned);
-    let tests = all.into_iter().flat_map(|name| ["--test".to_owned(), name]);
-    always.into_iter().chain(tests).collect()
+/// The arguments of `cargo test` for the library, the programs and the test programs of packages, but for some. Folders are theirs.
+pub(crate) fn tests_of(folders: &[&str], left_out: &[&str]) -> Vec<String> {
+    let mut arguments = vec!["--lib".to_owned(), "--bins".to_owned()];
+    let programs = folders.iter().flat_map(|folder| test_programs(folder));
+    let programs = programs.filter(|name| !left_out.contains(&name.as_str()));
+    arguments.extend(programs.flat_map(|name| ["--test".to_owned(), name]));
+    arguments
+}
+
+/// The test programs of the package in a folder of the repository, as Cargo finds them.
+fn test_programs(package: &str) -> Vec<String> {
+    let entries = fs::read_dir(root().join(package).join("tests"));
+    let paths = entries.into_iter().flatten().flatten().map(|it| it.path());
+    let programs = paths.filter(|path| {
+        path.extension().is_some_and(|end| end == "rs") || path.join("main.rs").is_file()
+    });
+    let names = programs.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()));
+    let mut names: Vec<_> = names.collect();
+    names.sort();
+    names
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ const NO_WINDOWS: &str = "--no-windows";
 pub(crate) fn run(arguments: &[OsString]) -> ExitCode {
     let has = |name: &str| arguments.iter().any(|argument| argument == name);
     let prepared = if has("--help") || has("-h") {
-        claim().and_then(|()| build(&["--quiet"], &["hosttask-tests"]).map(|()| true))
+        claim().and_then(|()| build(&["--quiet"], &cargo::AROUND_A_CLUSTER).map(|()| true))
     } else {
         prepare(!has(NO_WINDOWS))
     };
@@ -47,10 +47,10 @@ fn prepare(is_windows_wanted: bool) -> Result<bool, ExitCode> {
     let with_windows = is_windows_wanted && provide_windows()?;
     claim()?;
     say("building the operator and the bench: a few minutes the first time");
-    build(&[], &["hosttask-operator", "hosttask-tests"])?;
+    build(&[], &cargo::AROUND_A_CLUSTER)?;
     if with_windows {
         say("building the node runtime for Windows: a minute the first time");
-        build(&["--target", WINDOWS], &["hosttask-node-runtime"])?;
+        build(&["--target", WINDOWS], &cargo::FOR_WINDOWS)?;
     }
     Ok(with_windows)
 }
@@ -123,10 +123,8 @@ fn build(arguments: &[&str], packages: &[&str]) -> Result<(), ExitCode> {
     let mut command = cargo::cargo();
     command
         .args(["build", "--locked", "--bins"])
-        .args(arguments);
-    for package in packages {
-        command.args(["--package", package]);
-    }
+        .args(arguments)
+        .args(cargo::choose(packages));
     match command.status() {
         Ok(status) if status.success() => Ok(()),
         Ok(_) => Err(ExitCode::FAILURE),

@@ -10,7 +10,7 @@ use hosttask_setup::{containerd, control_plane, windows_node};
 
 use crate::cargo::{self, cargo};
 use crate::part::{NotSetUp, Session};
-use crate::parts::{SHOW, test};
+use crate::parts::{SHOW, around_a_cluster};
 use crate::tools::{self, WINDOWS};
 
 /// The suites that are parts of their own.
@@ -21,9 +21,8 @@ pub(crate) fn containerd(part: &mut Session) -> Result<(), NotSetUp> {
     containerd::programs(&mut |line| part.tell(line))
         .map_err(|error| NotSetUp(error.to_string()))?;
     // The suite starts these as programs.
-    if build_each(part, &["hosttask-node-runtime", "hosttask-tests"], &[]) {
-        let suite = ["--package", "hosttask-tests", "--test", "containerd"];
-        part.test(test().args(suite).args(SHOW));
+    if build(part, &[cargo::RUNTIME], &[]) && build(part, &cargo::AROUND_A_CLUSTER, &[]) {
+        run(part, "containerd", &[]);
     }
     Ok(())
 }
@@ -36,12 +35,10 @@ pub(crate) fn windows_node(part: &mut Session) -> Result<(), NotSetUp> {
     for mut vet in windows_node::vet().map_err(missing)? {
         part.check(&mut vet);
     }
-    if build_shim(part) {
-        let suite = ["--package", "hosttask-tests", "--test", "windows_node"];
+    if build_programs(part) {
         // The tests wait more than they work: all of them at once, but for those that want the node alone.
-        part.test(test().args(suite).args(SHOW).arg("--test-threads=9"));
-        let suite = ["--package", "hosttask-tests", "--test", "same_pods"];
-        part.test(test().args(suite).args(SHOW));
+        run(part, "windows_node", &["--test-threads=9"]);
+        run(part, "same_pods", &[]);
     }
     Ok(())
 }
@@ -49,10 +46,8 @@ pub(crate) fn windows_node(part: &mut Session) -> Result<(), NotSetUp> {
 /// Tasks of every kind, from `kubectl apply` to the job object on a real node and back.
 pub(crate) fn mission(part: &mut Session) -> Result<(), NotSetUp> {
     build_windows_node(part)?;
-    let is_built = build_each(part, &["hosttask-operator", "hosttask-tests"], &[]);
-    if build_shim(part) && is_built {
-        let suite = ["--package", "hosttask-tests", "--test", "mission"];
-        part.test(test().args(suite).args(SHOW));
+    if build_programs(part) {
+        run(part, "mission", &[]);
     }
     Ok(())
 }
@@ -68,32 +63,32 @@ fn build_windows_node(part: &mut Session) -> Result<(), NotSetUp> {
     Ok(())
 }
 
-/// Builds our programs for Windows. Returns whether they can be used.
-fn build_shim(part: &mut Session) -> bool {
-    build_each(part, &["hosttask-node-runtime"], &["--target", WINDOWS])
+/// Builds what runs on a Windows node, and what runs beside it. Returns whether all can be used.
+fn build_programs(part: &mut Session) -> bool {
+    build(part, &cargo::FOR_WINDOWS, &["--target", WINDOWS])
+        && build(part, &cargo::AROUND_A_CLUSTER, &[])
 }
 
-/// Builds the programs of packages, each a check. Returns whether all can be used.
-///
-/// One after the other: together they would ask for other features of their libraries than each part that is built alone.
-fn build_each(part: &mut Session, packages: &[&str], arguments: &[&str]) -> bool {
-    let mut are_good = true;
-    for package in packages {
-        let mut build = cargo();
-        build.args(["build", "--locked", "--bins", "--package", package]);
-        are_good &= part.check(build.args(arguments));
-    }
-    are_good
+/// Builds the programs of packages, which is a check. Returns whether they can be used.
+pub(crate) fn build(part: &mut Session, packages: &[&str], arguments: &[&str]) -> bool {
+    let mut build = cargo();
+    build.args(["build", "--locked", "--bins"]);
+    part.check(build.args(cargo::choose(packages)).args(arguments))
+}
+
+/// Runs a suite.
+fn run(part: &mut Session, suite: &str, arguments: &[&str]) {
+    let mut command = around_a_cluster();
+    command.args(["--test", suite]).args(SHOW);
+    part.test(command.args(arguments));
 }
 
 /// All test programs of the bench that are no lanes. They wait more than they work: several at a time.
 pub(crate) fn all_others(part: &mut Session) -> Result<(), NotSetUp> {
-    let package = ["--package", "hosttask-tests"];
-    part.test(test().args(package).args(["--lib", "--bins"]).args(SHOW));
-    let mut build = test();
+    let mut build = around_a_cluster();
     // The names of the programs are read from what Cargo says.
     build.env("CARGO_TERM_COLOR", "never");
-    build.args(package).arg("--no-run");
+    build.arg("--no-run");
     build.args(others()?.iter().flat_map(|name| ["--test", name]));
     let (is_good, output) = part.run(&mut build);
     part.judge(is_good, &build, &output);

@@ -12,14 +12,6 @@ use crate::part::{Load, NotSetUp, Part, Session};
 use crate::runtime;
 use crate::tools::{self, WINDOWS};
 
-/// The packages that are built for Windows too.
-const WINDOWS_PACKAGES: [&str; 4] = [
-    "--package",
-    "hosttask-crds",
-    "--package",
-    "hosttask-node-runtime",
-];
-
 /// Every part, in the order they run.
 pub(crate) static ALL: [Part; 17] = [
     Part {
@@ -30,7 +22,7 @@ pub(crate) static ALL: [Part; 17] = [
     },
     Part {
         name: "lint-linux",
-        about: "clippy has no finding, all packages and targets",
+        about: "clippy has no finding, all packages and targets; the operator builds by itself",
         load: Load::Computes,
         run: lint_linux,
     },
@@ -48,7 +40,7 @@ pub(crate) static ALL: [Part; 17] = [
     },
     Part {
         name: "unit",
-        about: "tests of crds, operator and setup; generated files are current",
+        about: "tests of crds, operator, setup and the bench that need no cluster; generated files are current",
         load: Load::Computes,
         run: unit,
     },
@@ -146,6 +138,9 @@ fn lint_linux(part: &mut Session) -> Result<(), NotSetUp> {
         "warnings",
     ];
     part.check(cargo().args(arguments));
+    // As it is shipped: everywhere else other packages are chosen with it, whose features it must not need.
+    let alone = ["check", "--locked", "--package", "hosttask-operator"];
+    part.check(cargo().args(alone));
     Ok(())
 }
 
@@ -154,11 +149,8 @@ fn lint_windows(part: &mut Session) -> Result<(), NotSetUp> {
     tools::windows_compiler(part)?;
     let mut command = cargo();
     command.args(["clippy", "--target", WINDOWS, "--all-targets", "--locked"]);
-    part.check(
-        command
-            .args(WINDOWS_PACKAGES)
-            .args(["--", "-D", "warnings"]),
-    );
+    command.args(cargo::choose(&cargo::FOR_WINDOWS));
+    part.check(command.args(["--", "-D", "warnings"]));
     Ok(())
 }
 
@@ -195,32 +187,23 @@ fn go_vet(part: &mut Session) -> Result<(), NotSetUp> {
 
 #[expect(clippy::unnecessary_wraps, reason = "every part has the same shape")]
 fn unit(part: &mut Session) -> Result<(), NotSetUp> {
-    let packages = ["hosttask-crds", "hosttask-operator", "hosttask-setup"];
-    part.test(
-        test()
-            .args(packages.iter().flat_map(|name| ["--package", name]))
-            .args(SHOW),
-    );
+    let tests = cargo::tests_of(&["crds", "operator"], &[]);
+    part.test(around_a_cluster().args(tests).args(SHOW));
     Ok(())
 }
 
-/// Optimized, since it takes millions of decisions, and in a target folder of its own: Cargo would put the optimized operator where
-/// the suites, which run meanwhile, look for theirs. Last, when there are cores to spare.
+/// Optimized, since it takes millions of decisions. Last, when there are cores to spare.
 #[expect(clippy::unnecessary_wraps, reason = "every part has the same shape")]
 fn model(part: &mut Session) -> Result<(), NotSetUp> {
     let arguments = [
         "--config",
         "profile.dev.package.hosttask-operator.opt-level=2",
-        "--package",
-        "hosttask-operator",
         "--test",
         "model",
         "--test",
         "mutants",
     ];
-    let mut model = test();
-    model.env("CARGO_TARGET_DIR", cargo::model_dir());
-    part.test(model.args(arguments).args(SHOW));
+    part.test(around_a_cluster().args(arguments).args(SHOW));
     Ok(())
 }
 
@@ -243,15 +226,7 @@ fn kustomize(part: &mut Session) -> Result<(), NotSetUp> {
 fn suites(part: &mut Session) -> Result<(), NotSetUp> {
     control_plane(part)?;
     // The suites start the operator and the supervisor as programs.
-    let mut build = cargo();
-    build.args(["build", "--locked", "--bins"]);
-    build.args([
-        "--package",
-        "hosttask-operator",
-        "--package",
-        "hosttask-tests",
-    ]);
-    if part.check(&mut build) {
+    if lanes::build(part, &cargo::AROUND_A_CLUSTER, &[]) {
         lanes::all_others(part)?;
     }
     Ok(())
@@ -259,6 +234,13 @@ fn suites(part: &mut Session) -> Result<(), NotSetUp> {
 
 /// `not run: …` is seen only if the output of tests that pass is shown.
 pub(crate) const SHOW: [&str; 2] = ["--", "--show-output"];
+
+/// `cargo test` for packages around a cluster.
+pub(crate) fn around_a_cluster() -> Command {
+    let mut command = test();
+    command.args(cargo::choose(&cargo::AROUND_A_CLUSTER));
+    command
+}
 
 pub(crate) fn test() -> Command {
     let mut command = cargo();

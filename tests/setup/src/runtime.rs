@@ -1,6 +1,5 @@
 //! The parts of `cargo verify` that test the node runtime: on every backend, under Wine, with any bytes, and under Miri.
 
-use std::fs;
 use std::process::Command;
 
 use crate::cargo;
@@ -11,21 +10,18 @@ use crate::wine::Wine;
 
 pub(crate) fn windows_tests(part: &mut Session) -> Result<(), NotSetUp> {
     let wine = wine(part)?;
-    let mut crds = on_windows(&wine);
-    crds.args(["--package", "hosttask-crds", "--lib", "--tests"]);
-    part.test(crds.args(SHOW));
-    let mut runtime = on_windows(&wine);
-    part.test(runtime.args(runtime_except(&[CONTRACT])).args(SHOW));
+    let tests = cargo::tests_of(&["crds", "node-runtime"], &[CONTRACT]);
+    part.test(on_windows(&wine).args(tests).args(SHOW));
     wine.stop(part);
     Ok(())
 }
 
 /// The same tests on every backend, each counted on its own.
 pub(crate) fn contract(part: &mut Session) -> Result<(), NotSetUp> {
-    let suite = ["--package", RUNTIME, "--test", "contract", "--"];
+    let suite = ["--test", "contract", "--"];
     let only = |backend: &'static str| [backend, "--show-output"];
-    part.test_named("in memory", test().args(suite).args(only("fake::")));
-    part.test_named("Linux", test().args(suite).args(only("native::")));
+    part.test_named("in memory", on_linux().args(suite).args(only("fake::")));
+    part.test_named("Linux", on_linux().args(suite).args(only("native::")));
     let wine = wine(part)?;
     part.test_named(
         "Windows",
@@ -37,17 +33,16 @@ pub(crate) fn contract(part: &mut Session) -> Result<(), NotSetUp> {
 
 #[expect(clippy::unnecessary_wraps, reason = "every part has the same shape")]
 pub(crate) fn node_runtime(part: &mut Session) -> Result<(), NotSetUp> {
-    part.test(test().args(runtime_except(&[CONTRACT])).args(SHOW));
+    let tests = cargo::tests_of(&["node-runtime"], &[CONTRACT]);
+    part.test(on_linux().args(tests).args(SHOW));
     Ok(())
 }
 
 /// Of the time, each target has the same share, one after the other.
 #[expect(clippy::unnecessary_wraps, reason = "every part has the same shape")]
 pub(crate) fn fuzz(part: &mut Session) -> Result<(), NotSetUp> {
-    let mut tests = test();
-    tests
-        .args(["--package", RUNTIME, "--test", "fuzz"])
-        .args(SHOW);
+    let mut tests = on_linux();
+    tests.args(["--test", "fuzz"]).args(SHOW);
     tests
         .arg("--test-threads=1")
         .env("HOSTTASK_FUZZ_SECONDS", "60");
@@ -78,7 +73,7 @@ pub(crate) fn miri(part: &mut Session) -> Result<(), NotSetUp> {
         "test",
         "--locked",
         "--package",
-        RUNTIME,
+        cargo::RUNTIME,
         "--lib",
         "--",
         "--show-output",
@@ -98,22 +93,8 @@ const PURE: [&str; 5] = [
     "launch::limits::",
 ];
 
-/// The package of the node runtime.
-const RUNTIME: &str = "hosttask-node-runtime";
-
 /// The test program that is a part of its own.
 const CONTRACT: &str = "contract";
-
-/// What `cargo test` is told for the node runtime, but for some of its test programs.
-fn runtime_except(left_out: &[&str]) -> Vec<String> {
-    let folder = cargo::root().join("node-runtime").join("tests");
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let programs = entries.map(|entry| entry.path()).filter(|path| {
-        path.extension().is_some_and(|end| end == "rs") || path.join("main.rs").is_file()
-    });
-    let names = programs.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()));
-    cargo::tests_of(RUNTIME, names.collect(), left_out)
-}
 
 /// A Wine that is ready for the tests of Windows programs.
 fn wine(part: &mut Session) -> Result<Wine, NotSetUp> {
@@ -122,10 +103,18 @@ fn wine(part: &mut Session) -> Result<Wine, NotSetUp> {
     Wine::start(part, program)
 }
 
+/// `cargo test` for the node runtime on Linux.
+fn on_linux() -> Command {
+    let mut command = test();
+    command.args(["--package", cargo::RUNTIME]);
+    command
+}
+
 /// `cargo test` for Windows, run by Wine.
 fn on_windows(wine: &Wine) -> Command {
     let mut command = test();
     command.args(["--target", WINDOWS]);
+    command.args(cargo::choose(&cargo::FOR_WINDOWS));
     command.env("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER", &wine.runner);
     command
 }

@@ -12,6 +12,8 @@ use crate::sys::{ProcessId, ProcessInfo};
 
 /// The first argument of a holder, which is no member of any job.
 pub(super) const HOLDER: &str = "hosttask-holder";
+/// How often the threads of a process are listed at most: one that starts and ends them without a pause must not hold us up.
+const LOOKS: usize = 100;
 
 /// A process at one moment.
 #[derive(Debug, Clone)]
@@ -21,6 +23,8 @@ pub(super) struct Stat {
     pub(super) name: String,
     /// Whether it ended, and waits for its parent to notice.
     pub(super) has_ended: bool,
+    /// How many threads it has.
+    threads: usize,
     /// Its time in user mode and in the kernel, in ticks.
     pub(super) own: [u64; 2],
     /// The same of its children that ended.
@@ -44,6 +48,7 @@ impl Stat {
             parent: u32::try_from(number(1)?).ok()?,
             name: name.to_owned(),
             has_ended: matches!(fields.first(), Some(&("Z" | "X"))),
+            threads: usize::try_from(number(17)?).ok()?,
             own: [number(11)?, number(12)?],
             children: [number(13)?, number(14)?],
         })
@@ -118,11 +123,21 @@ pub(super) fn descendants(pid: u32) -> Vec<Stat> {
 }
 
 /// The children that the threads of a process have started.
+///
+/// The kernel lists threads from the oldest on, and breaks off where one ends meanwhile: those that follow are missing, and their
+/// children with them. So it is asked until as many were read as there were before.
 fn children(pid: u32) -> Vec<u32> {
-    let threads = fs::read_dir(format!("/proc/{pid}/task"));
-    let threads = threads.into_iter().flatten().filter_map(Result::ok);
-    let lists = threads.filter_map(|it| fs::read_to_string(it.path().join("children")).ok());
-    let lists: Vec<String> = lists.collect();
+    let mut lists = Vec::new();
+    for _ in 0..LOOKS {
+        let before = Stat::read(pid).map_or(0, |process| process.threads);
+        let threads = fs::read_dir(format!("/proc/{pid}/task"));
+        let threads = threads.into_iter().flatten().filter_map(Result::ok);
+        let read = threads.filter_map(|it| fs::read_to_string(it.path().join("children")).ok());
+        lists = read.collect::<Vec<_>>();
+        if lists.len() >= before {
+            break;
+        }
+    }
     let numbers = lists.iter().flat_map(|list| list.split_whitespace());
     numbers.filter_map(|it| it.parse().ok()).collect()
 }
@@ -141,4 +156,44 @@ fn boot_time() -> Timestamp {
     seconds
         .and_then(|seconds| Timestamp::from_second(seconds).ok())
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+    use std::sync::Barrier;
+    use std::thread;
+
+    use super::*;
+
+    /// Lists what is below this process while so many threads end that are listed before the one that has the child. Returns
+    /// how often the child was missing.
+    fn missed_while_threads_end(ending: usize) -> usize {
+        let gate = Barrier::new(ending + 1);
+        thread::scope(|scope| {
+            for _ in 0..ending {
+                scope.spawn(|| gate.wait());
+            }
+            let parent = || {
+                let mut command = Command::new("sleep");
+                let mut child = command.arg("600").stdin(Stdio::null()).spawn().unwrap();
+                let is_missing = |_: &i32| {
+                    let all = descendants(std::process::id());
+                    all.iter().all(|it| it.id.pid != child.id())
+                };
+                gate.wait();
+                let missed = (0..20).filter(is_missing).count();
+                child.kill().unwrap();
+                child.wait().unwrap();
+                missed
+            };
+            scope.spawn(parent).join().unwrap()
+        })
+    }
+
+    #[test]
+    fn no_child_is_overlooked_while_threads_of_its_parent_end() {
+        let missed: usize = (0..200).map(|_| missed_while_threads_end(16)).sum();
+        assert_eq!(missed, 0);
+    }
 }

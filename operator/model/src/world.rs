@@ -1,8 +1,8 @@
 //! What happens without the operator: Kubernetes' controllers, kubelets, users and accidents.
 
-use super::config::{Config, Edit, Fault, Quality};
-use super::state::{FOREVER, Facts, Job, Lag, Moment, Node, Pod, Set, State};
-use super::words::Words;
+use crate::config::{Config, Edit, Fault, Quality};
+use crate::state::{FOREVER, Facts, Job, Lag, Moment, Node, Pod, Set, State};
+use crate::words::Words;
 
 /// The watches of these objects of a node may lag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -239,7 +239,7 @@ fn daemon_set_controller(config: &Config, state: &mut State, wave: u8) {
 
 /// The smallest identity that nobody knows.
 pub(crate) fn free(ids: &[u8]) -> u8 {
-    (0..).find(|id| !ids.contains(id)).unwrap()
+    (0..=u8::MAX).find(|id| !ids.contains(id)).unwrap()
 }
 
 fn collect(state: &mut State, wave: u8) {

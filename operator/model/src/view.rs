@@ -7,9 +7,9 @@ use hosttask_operator::observed::{
 use hosttask_operator::revision;
 use jiff::Timestamp;
 
-use super::config::{TICK, WAVES};
-use super::state::{Document, FOREVER, Facts, Job, Moment, Pod, Set, Spec};
-use super::words::Words;
+use crate::config::{TICK, WAVES};
+use crate::state::{Document, FOREVER, Facts, Job, Moment, Pod, Set, Spec};
+use crate::words::Words;
 
 /// The moment that is always now.
 pub(crate) const NOW: i64 = 1_699_999_980;

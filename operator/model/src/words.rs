@@ -15,10 +15,10 @@ use hosttask_operator::{build, revision};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::config::{Config, TICK, WAVES};
-use super::mutant::Mutant;
-use super::state::{Act, Document, FOREVER, Job, Moment, Spec};
-use super::view::{NOW, View, time};
+use crate::config::{Config, TICK, WAVES};
+use crate::mutant::Mutant;
+use crate::state::{Act, Document, FOREVER, Job, Moment, Spec};
+use crate::view::{NOW, View, time};
 
 /// A plan in the words of the model.
 #[derive(Clone, Debug)]
@@ -172,7 +172,7 @@ impl Words {
         self.config.policy == Some(FailureAction::Rollback)
             && said.failed == Some(spec.content)
             && said.stable.is_some_and(|stable| stable != spec.content)
-            && self.retried(&said, spec)
+            && retried(&said, spec)
     }
 
     /// Whether a failed content may not be started any more.
@@ -182,12 +182,7 @@ impl Words {
             self.config.policy,
             Some(FailureAction::Pause | FailureAction::Rollback)
         ) && said.failed == Some(spec.content)
-            && self.retried(&said, spec)
-    }
-
-    /// Whether nobody asked for a retry that was not acted on yet.
-    fn retried(&self, said: &Said, spec: Spec) -> bool {
-        said.retry == (spec.retry > 0).then(|| spec.retry.to_string())
+            && retried(&said, spec)
     }
 
     pub(crate) fn entry(&self, entry: Document) -> LedgerEntry {
@@ -412,6 +407,11 @@ impl Words {
             Action::Publish(_) => return None,
         })
     }
+}
+
+/// Whether nobody asked for a retry that was not acted on yet.
+fn retried(said: &Said, spec: Spec) -> bool {
+    said.retry == (spec.retry > 0).then(|| spec.retry.to_string())
 }
 
 fn number(position: Option<usize>) -> u8 {

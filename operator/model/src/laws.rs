@@ -1,11 +1,11 @@
 //! What must never happen, read from the truth and never from the plan.
 
-use super::config::{Config, Quality};
+use crate::config::{Config, Quality};
 use hosttask_crds::task::Mode;
 
-use super::state::{Act, Document, Job, Node, Pod, Spec, State};
-use super::words::Words;
-use super::world::{is_serving, serves};
+use crate::state::{Act, Document, Job, Node, Pod, Spec, State};
+use crate::words::Words;
+use crate::world::{is_serving, serves};
 
 /// The safety laws, as the properties that the checker proves.
 pub(crate) const LAWS: [(&str, &str); 18] = [
@@ -175,9 +175,7 @@ fn delete(
     let (config, spec) = (pass.config(), pass.spec);
     let node = &state.nodes[at];
     let wave = pass.wave(node);
-    let Some(truth) = node.pods.iter().find(|it| it.id == pod.id).copied() else {
-        return None;
-    };
+    let truth = node.pods.iter().find(|it| it.id == pod.id).copied()?;
     // Of two pods on a node one has to go.
     if node.pods.iter().filter(|it| !it.deleting).count() > 1 {
         return None;

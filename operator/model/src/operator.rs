@@ -1,13 +1,13 @@
 //! The operator's edges: what it sees, its writes with their preconditions, its expectations, and how it dies.
 
-use super::config::Fault;
-use super::laws::{self, Pass};
-use super::mutant::Mutant;
-use super::state::{Act, Held, Lag, State};
-use super::view::View;
-use super::words::Words;
-use super::world::Step;
-use super::writes::{expect, forget, write};
+use crate::config::Fault;
+use crate::laws::{self, Pass};
+use crate::mutant::Mutant;
+use crate::state::{Act, Held, Lag, State};
+use crate::view::View;
+use crate::words::Words;
+use crate::world::Step;
+use crate::writes::{expect, forget, write};
 
 /// What the operator sees: the truth, but for what lags.
 pub(crate) fn view(state: &State) -> View {
@@ -59,7 +59,7 @@ pub(crate) fn steps(words: &Words, state: &State, steps: &mut Vec<Step>) {
         return;
     }
     let acts = u8::try_from(plan.acts.len()).unwrap();
-    for fault in &words.config.faults[..] {
+    for fault in words.config.faults {
         match fault {
             // After the last write, but before the status.
             Fault::Crash => steps.extend((0..=acts).map(Step::Crash)),

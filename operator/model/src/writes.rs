@@ -1,9 +1,9 @@
 //! The API server's side of the operator's writes, and what the operator expects of them.
 
-use super::mutant::Mutant;
-use super::state::{Act, Job, Lag, Pod, Set, State};
-use super::words::Words;
-use super::world::free;
+use crate::mutant::Mutant;
+use crate::state::{Act, Job, Lag, Pod, Set, State};
+use crate::words::Words;
+use crate::world::free;
 
 /// One request. Returns whether it was carried out.
 pub(crate) fn write(words: &Words, state: &mut State, act: &Act) -> bool {
@@ -184,7 +184,9 @@ pub(crate) fn expect(state: &mut State, act: &Act) {
                 },
             ) if node == of => {
                 let same = shown.iter_mut().find(|it: &&mut Pod| it.id == pod.id);
-                same.into_iter().for_each(|pod| pod.deleting = true);
+                if let Some(pod) = same {
+                    pod.deleting = true;
+                }
             }
             (
                 Act::Move { node, id, wave },
@@ -193,7 +195,9 @@ pub(crate) fn expect(state: &mut State, act: &Act) {
                 },
             ) if node == of => {
                 let same = shown.iter_mut().find(|it| it.id == *id);
-                same.into_iter().for_each(|pod| pod.wave = *wave);
+                if let Some(pod) = same {
+                    pod.wave = *wave;
+                }
             }
             (
                 Act::CreateJob { node, .. },
@@ -217,7 +221,9 @@ pub(crate) fn expect(state: &mut State, act: &Act) {
                 },
             ) if node == of => {
                 let same = shown.iter_mut().find(|it| it.id == *id);
-                same.into_iter().for_each(|job| job.deleting = true);
+                if let Some(job) = same {
+                    job.deleting = true;
+                }
             }
             (
                 Act::Apply { wave, .. },
@@ -234,10 +240,12 @@ pub(crate) fn expect(state: &mut State, act: &Act) {
             (
                 Act::Orphan { wave, .. },
                 Lag::Set {
-                    wave: of, shown, ..
+                    wave: of,
+                    shown: Some(set),
+                    ..
                 },
             ) if wave == of => {
-                shown.iter_mut().for_each(|set| set.deleting = 1);
+                set.deleting = 1;
             }
             _ => {}
         }
@@ -256,7 +264,9 @@ pub(crate) fn forget(state: &mut State, act: &Act) {
             && node == of
         {
             let same = shown.iter_mut().find(|it| it.id == pod.id);
-            same.into_iter().for_each(|it| it.deleting = pod.deleting);
+            if let Some(it) = same {
+                it.deleting = pod.deleting;
+            }
         }
     }
 }

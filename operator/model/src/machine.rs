@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use stateright::{Checker as _, HasDiscoveries, Model, Property};
 
-use super::config::Config;
-use super::graph::Graph;
-use super::laws::{self, LAWS};
-use super::mutant::Mutant;
-use super::operator;
-use super::state::{Document, FOREVER, Facts, Node, State};
-use super::words::Words;
-use super::world::{self, Step};
+use crate::config::Config;
+use crate::graph::Graph;
+use crate::laws::{self, LAWS};
+use crate::mutant::Mutant;
+use crate::operator;
+use crate::state::{Document, FOREVER, Facts, Node, State};
+use crate::words::Words;
+use crate::world::{self, Step};
 
 /// A configuration with the shipped plan in it, or a mutant of it.
 pub(crate) struct Machine {
@@ -30,18 +30,23 @@ pub(crate) struct Machine {
 
 /// What was found in one configuration.
 #[derive(Debug)]
-pub(crate) struct Report {
-    pub(crate) name: &'static str,
-    pub(crate) states: usize,
-    pub(crate) depth: usize,
+pub struct Report {
+    /// The name of the configuration.
+    pub name: &'static str,
+    /// How many different states were reached.
+    pub states: usize,
+    /// How many steps the farthest of them is away.
+    pub depth: usize,
     /// Different situations that the plan was asked about.
-    pub(crate) plans: usize,
-    pub(crate) ends: usize,
+    pub plans: usize,
+    /// How many of them are at rest, with all done and told.
+    pub ends: usize,
     /// Whether every state was explored.
-    pub(crate) complete: bool,
-    pub(crate) time: Duration,
+    pub complete: bool,
+    /// How long it took.
+    pub time: Duration,
     /// The law that was broken (or `liveness`), and the shortest way there.
-    pub(crate) broken: Option<(&'static str, Vec<String>)>,
+    pub broken: Option<(&'static str, Vec<String>)>,
 }
 
 fn fingerprint(state: &State) -> u64 {
@@ -115,7 +120,7 @@ impl Machine {
             done: None,
         };
         let mut state = State {
-            spec: config.start(),
+            spec: Config::start(),
             nodes: config.pools.iter().map(node).collect(),
             sets: [None, None],
             history: Vec::new(),
@@ -212,7 +217,10 @@ impl Model for Machine {
 }
 
 /// Explores a configuration with at most so many states, with the shipped plan or a mutant of it.
-pub(crate) fn explore(config: Config, mutant: Option<Mutant>, states: usize) -> Report {
+///
+/// # Panics
+/// The model itself is wrong, such as a first rollout that does not end.
+pub fn explore(config: Config, mutant: Option<Mutant>, states: usize) -> Report {
     let start = Instant::now();
     let name = config.name;
     let words = Arc::new(Words::new(config, mutant));

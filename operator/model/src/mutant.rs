@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 /// A mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mutant {
+pub enum Mutant {
     /// Any number of nodes may be disturbed.
     BudgetOff,
     /// A healthy pod goes before one that is bad already.
@@ -22,9 +22,13 @@ pub(crate) enum Mutant {
     UnreachableStarted,
     /// All waves go at once.
     WaveOrderOff,
+    /// No wave soaks.
     SoakOff,
+    /// No wave waits for an approval.
     ApprovalOff,
+    /// There are no windows.
     WindowIgnored,
+    /// `rollout.paused` is not read.
     PauseIgnored,
     /// `status.failedRevision` is not read.
     LatchForgotten,

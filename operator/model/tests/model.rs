@@ -1,29 +1,16 @@
-//! The shipped plan in every reachable state of small worlds; see `docs/model.md`.
+//! The shipped plan in every reachable state of small worlds; see `operator/docs/model.md`.
 //!
-//! `MODEL_STATES=1e8 cargo test --release -p hosttask-operator --test model -- --nocapture` is the long run.
+//! `MODEL_STATES=1e8 cargo test --release -p hosttask-model --test model -- --nocapture` is the long run.
 #![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::disallowed_types,
-    clippy::wildcard_enum_match_arm,
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "a test fails by panicking; what is explored is looked up by hash and never listed"
+    reason = "numbers of states are shares of each other"
 )]
-#![expect(
-    dead_code,
-    reason = "the model serves two test programs: one explores, one makes mistakes"
-)]
-
-#[path = "model/mod.rs"]
-mod model;
 
 use hosttask_crds::task::FailureAction;
-use model::config::{Config, Edit, Fault, Quality};
-use model::machine::explore;
+use hosttask_model::config::{Config, Edit, Fault, Quality};
+use hosttask_model::machine::explore;
 
 /// How many states (different ones, over all worlds) a run explores at least. A world that is smaller is explored completely.
 const GATE: usize = 1_000_000;

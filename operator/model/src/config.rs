@@ -10,7 +10,7 @@ use hosttask_operator::validate::{InputsView, TaskInput, validate};
 use hosttask_operator::{placement, revision};
 use serde_json::json;
 
-use super::state::Spec;
+use crate::state::Spec;
 
 /// How long a tick is, in seconds.
 pub(crate) const TICK: i64 = 60;
@@ -22,7 +22,7 @@ const POOLS: [&str; 2] = ["one", "two"];
 
 /// What a content does on a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Quality {
+pub enum Quality {
     /// Ready at once; as a Job it succeeds.
     Good,
     /// Crashes at once; as a Job it fails.
@@ -35,18 +35,24 @@ pub(crate) enum Quality {
 
 /// Something the user changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Edit {
+pub enum Edit {
+    /// Another content, by its number.
     Content(u8),
+    /// Another division of the fleet, by its number.
     Layout(u8),
+    /// `rollout.paused`.
     Pause(bool),
+    /// The next wave is approved.
     Approve,
+    /// What failed is to be tried again.
     Retry,
+    /// The maintenance window closes, or opens again.
     CloseWindow(bool),
 }
 
 /// Something that goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// The operator dies after some of the writes of a pass.
     Crash,
     /// A write happens and its answer is lost.
@@ -57,9 +63,13 @@ pub(crate) enum Fault {
     Stall,
     /// Another process takes over while the leader stalls.
     TakeOver,
+    /// What the operator sees of nodes is old.
     LagFacts,
+    /// What it sees of pods is old.
     LagPods,
+    /// What it sees of Jobs is old.
     LagJobs,
+    /// What it sees of DaemonSets is old.
     LagSet,
     /// A node stops answering; it may come back.
     Die,
@@ -67,7 +77,9 @@ pub(crate) enum Fault {
     Reimage,
     /// A pod that serves stops being ready.
     Flake,
+    /// A user deletes a pod.
     UserDelete,
+    /// A node moves to the other pool.
     Relabel,
     /// Somebody puts an object of their own under the name of one of ours.
     Usurp,
@@ -75,25 +87,35 @@ pub(crate) enum Fault {
 
 /// One world to explore.
 #[derive(Clone, Debug)]
-pub(crate) struct Config {
-    pub(crate) name: &'static str,
-    pub(crate) mode: Mode,
+pub struct Config {
+    /// The name in the tables.
+    pub name: &'static str,
+    /// The mode of the task.
+    pub mode: Mode,
     /// The pool of each node.
-    pub(crate) pools: &'static [u8],
+    pub pools: &'static [u8],
     /// For each division of the fleet whether it has the wave `canary`, and which pool that is.
-    pub(crate) layouts: &'static [Option<u8>],
-    pub(crate) contents: &'static [Quality],
-    pub(crate) max_unavailable: i32,
-    pub(crate) policy: Option<FailureAction>,
+    pub layouts: &'static [Option<u8>],
+    /// What each content does; the first is rolled out at the beginning.
+    pub contents: &'static [Quality],
+    /// `rollout.maxUnavailable`, in nodes.
+    pub max_unavailable: i32,
+    /// What a failed rollout leads to.
+    pub policy: Option<FailureAction>,
     /// In ticks: how long `canary` soaks.
-    pub(crate) soak: u8,
-    pub(crate) manual: bool,
-    /// In ticks.
-    pub(crate) min_ready: u8,
-    pub(crate) faults: &'static [Fault],
-    pub(crate) fault_budget: u8,
-    pub(crate) edits: &'static [Edit],
-    pub(crate) edit_budget: u8,
+    pub soak: u8,
+    /// Whether the second wave waits for an approval.
+    pub manual: bool,
+    /// `rollout.minReadySeconds`, in ticks.
+    pub min_ready: u8,
+    /// What may go wrong.
+    pub faults: &'static [Fault],
+    /// How much of it at most, in one history.
+    pub fault_budget: u8,
+    /// What the user may change.
+    pub edits: &'static [Edit],
+    /// How often at most, in one history.
+    pub edit_budget: u8,
 }
 
 impl Quality {
@@ -105,7 +127,7 @@ impl Quality {
 
 impl Config {
     /// Three nodes of one wave at `contents[0]`, and nothing that goes wrong.
-    pub(crate) const fn daemon(name: &'static str) -> Self {
+    pub const fn daemon(name: &'static str) -> Self {
         Self {
             name,
             mode: Mode::Daemon,
@@ -125,14 +147,14 @@ impl Config {
     }
 
     /// The same as Jobs.
-    pub(crate) const fn run_once(name: &'static str) -> Self {
+    pub const fn run_once(name: &'static str) -> Self {
         Self {
             mode: Mode::RunOnce,
             ..Self::daemon(name)
         }
     }
 
-    pub(crate) fn start(&self) -> Spec {
+    pub(crate) fn start() -> Spec {
         Spec {
             content: 0,
             layout: 0,
@@ -171,8 +193,8 @@ impl Config {
         };
         let mut desired = validate(&input, &InputsView::default()).expect("a valid task");
         desired.job.retry_limit = 1;
-        desired.job.retry_initial = Duration::from_secs(60);
-        desired.job.retry_max = Duration::from_secs(60);
+        desired.job.retry_initial = Duration::from_mins(1);
+        desired.job.retry_max = Duration::from_mins(1);
         desired.waves = self.waves(spec.layout);
         desired.failure_policy = self.policy.map(|action| FailurePolicy {
             max_failed: Amount::Count(1),
@@ -218,7 +240,7 @@ impl Config {
     pub(crate) fn content(&self, content: u8) -> Content {
         let spec = Spec {
             content,
-            ..self.start()
+            ..Self::start()
         };
         self.desired(spec).content
     }
@@ -232,7 +254,7 @@ impl Config {
 fn closed() -> Window {
     Window {
         schedule: "0 0 29 2 *".into(),
-        duration: Duration::from_secs(60),
+        duration: Duration::from_mins(1),
         time_zone: "Etc/UTC".into(),
     }
 }

@@ -21,6 +21,9 @@ pub const MOST_LINES: usize = 1024;
 /// The most bytes of a message; what is longer is cut.
 const LONGEST: usize = 16 * 1024;
 
+/// The most readers that are kept: the one that came last takes the lines, those before it are there for when it leaves.
+const MOST_READERS: usize = 8;
+
 /// How long a reader may take for one line before it is given up for the next reader.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -64,8 +67,8 @@ struct Shared {
 #[derive(Default)]
 struct Waiting {
     lines: VecDeque<String>,
-    /// A reader that came since the last line.
-    reader: Option<Box<dyn Connection>>,
+    /// The readers that came since the last line.
+    readers: Readers,
     /// How many were dropped since the last reader was told.
     dropped: usize,
     /// Whether one is on its way.
@@ -117,7 +120,7 @@ impl Lines {
                 thread::Builder::new()
                     .name("log readers".to_owned())
                     .spawn(move || take_readers(&taking, listener))?;
-                (Sink::Pipe(None), Some(stop))
+                (Sink::Pipe(Readers::default()), Some(stop))
             }
             Target::File(path) => (Sink::File(path, None), None),
         };
@@ -159,14 +162,13 @@ impl Lines {
     }
 }
 
-/// The thread that takes readers. Whoever came last is the one that reads: those before it were left by a containerd that
-/// ended.
+/// The thread that takes readers.
 fn take_readers(shared: &Shared, mut listener: Box<dyn Listener>) {
     while !shared.lock().is_over {
         match listener.accept(LONG) {
             Ok(Some(mut reader)) => {
                 if reader.set_timeout(Some(PATIENCE)).is_ok() {
-                    shared.lock().reader = Some(reader);
+                    shared.lock().readers.add(reader);
                     shared.changed.notify_all();
                 }
             }
@@ -207,7 +209,7 @@ fn hand_over(shared: &Shared, host: &dyn Host, name: &str, sink: &mut Sink) {
         };
         let dropped = std::mem::take(&mut waiting.dropped);
         waiting.is_busy = true;
-        let new = waiting.reader.take();
+        let new = std::mem::take(&mut waiting.readers);
         drop(waiting);
         let told = if dropped > 0 {
             let message = format!("{dropped} lines were dropped: nobody read them");
@@ -222,7 +224,7 @@ fn hand_over(shared: &Shared, host: &dyn Host, name: &str, sink: &mut Sink) {
             waiting.put_back(first, dropped);
             let rest = shared
                 .changed
-                .wait_timeout_while(waiting, REST, |it| !it.is_over && it.reader.is_none());
+                .wait_timeout_while(waiting, REST, |it| !it.is_over && it.readers.is_empty());
             drop(rest.unwrap_or_else(PoisonError::into_inner));
         }
         shared.changed.notify_all();
@@ -231,25 +233,17 @@ fn hand_over(shared: &Shared, host: &dyn Host, name: &str, sink: &mut Sink) {
 
 /// Where lines go, and who takes them at present.
 enum Sink {
-    Pipe(Option<Box<dyn Connection>>),
+    Pipe(Readers),
     File(PathBuf, Option<File>),
 }
 
 impl Sink {
     /// Hands bytes over, to a new reader where one came; false where nobody took them all.
-    fn take(&mut self, new: Option<Box<dyn Connection>>, bytes: &[u8]) -> bool {
+    fn take(&mut self, new: Readers, bytes: &[u8]) -> bool {
         match self {
-            Self::Pipe(reader) => {
-                if new.is_some() {
-                    *reader = new;
-                }
-                let taken = reader
-                    .as_mut()
-                    .is_some_and(|it| it.write_all(bytes).is_ok());
-                if !taken {
-                    *reader = None;
-                }
-                taken
+            Self::Pipe(readers) => {
+                new.0.into_iter().for_each(|reader| readers.add(reader));
+                readers.write(bytes)
             }
             Self::File(path, file) => {
                 if file.is_none() {
@@ -265,6 +259,38 @@ impl Sink {
     }
 }
 
+/// Those who read a pipe, in the order they came.
+///
+/// Whoever came last takes the lines: those before it were left by a containerd that ended. It may as well be somebody who looks
+/// in for a moment, so the others are kept until they turn out to have left too.
+#[derive(Default)]
+struct Readers(Vec<Box<dyn Connection>>);
+
+impl Readers {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Adds one. Where there are too many, those between the first and the last go.
+    fn add(&mut self, reader: Box<dyn Connection>) {
+        if self.0.len() >= MOST_READERS {
+            self.0.remove(1);
+        }
+        self.0.push(reader);
+    }
+
+    /// Hands bytes to the one that came last of those that take them; false where nobody took them all.
+    fn write(&mut self, bytes: &[u8]) -> bool {
+        while let Some(reader) = self.0.last_mut() {
+            if reader.write_all(bytes).is_ok() {
+                return true;
+            }
+            self.0.pop();
+        }
+        false
+    }
+}
+
 /// Opens the pipe for both ways, so that it neither waits for a reader nor breaks without one: what is written waits for the
 /// next containerd. A file that is no pipe would grow for ever.
 fn open(path: &PathBuf) -> io::Result<File> {
@@ -277,7 +303,7 @@ fn open(path: &PathBuf) -> io::Result<File> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{BufRead as _, BufReader};
+    use std::io::{BufRead as _, BufReader, Read as _};
     use std::time::Instant;
 
     use super::*;
@@ -344,6 +370,46 @@ mod tests {
             lines.say(Level::Info, "two");
         }
         assert!(line.contains("two"), "{line}");
+    }
+
+    #[test]
+    fn a_reader_that_looks_in_gives_the_place_back() {
+        let (host, lines) = bench();
+        let mut first = reader(host.as_ref());
+        lines.say(Level::Info, "one");
+        assert_eq!(next(&mut first), "one");
+        let mut visitor = reader(host.as_ref());
+        let moment = Some(Duration::from_millis(20));
+        visitor.get_mut().set_timeout(moment).unwrap();
+        while visitor.read_line(&mut String::new()).is_err() {
+            lines.say(Level::Info, "two");
+        }
+        drop(visitor);
+        lines.say(Level::Info, "three");
+        // What was said meanwhile went to either.
+        while next(&mut first) != "three" {}
+    }
+
+    #[test]
+    fn only_so_many_readers_are_kept_and_the_first_is_among_them() {
+        let (host, _) = bench();
+        let mut listener = host.listen("others").unwrap();
+        let mut readers = Readers::default();
+        let mut clients = Vec::new();
+        for _ in 0..MOST_READERS + 3 {
+            clients.push(host.connect("others", LONG).unwrap());
+            readers.add(listener.accept(LONG).unwrap().unwrap());
+        }
+        assert_eq!(readers.0.len(), MOST_READERS);
+        let mut first = clients.swap_remove(0);
+        // All others leave, one after the other.
+        drop(clients);
+        assert!(readers.write(b"line\n"));
+        let mut line = [0; 5];
+        first.read_exact(&mut line).unwrap();
+        assert_eq!(&line, b"line\n");
+        drop(first);
+        assert!(!readers.write(b"line\n"));
     }
 
     #[test]

@@ -32,7 +32,8 @@ pub(crate) fn windows_node(part: &mut Session) -> Result<(), NotSetUp> {
     build_windows_node(part)?;
     let missing = |error: hosttask_setup::SetupError| NotSetUp(error.to_string());
     // After the build, which compiled all that is read here.
-    for mut vet in windows_node::vet().map_err(missing)? {
+    let vets = windows_node::vet(&mut |line| part.tell(line)).map_err(missing)?;
+    for mut vet in vets {
         part.check(&mut vet);
     }
     if build_programs(part) {

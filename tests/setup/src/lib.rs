@@ -8,6 +8,7 @@ mod fingerprint;
 mod go;
 mod module;
 pub mod version;
+pub mod vet;
 pub mod windows_node;
 
 use std::path::PathBuf;

@@ -24,7 +24,8 @@ pub(crate) struct Part {
     pub(crate) run: fn(&mut Session) -> Result<(), NotSetUp>,
 }
 
-/// What a part does most of its time. Parts of one load run one after the other, beside those of the other.
+/// What a part does most of its time. Parts of one load run one after the other, beside those of the other. Once no part is left
+/// that waits, two that compute run side by side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Load {
     /// It compiles and computes.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use hosttask_setup::{containerd, control_plane};
+use hosttask_setup::{containerd, control_plane, vet};
 
 use crate::cargo::{self, cargo};
 use crate::lanes;
@@ -122,7 +122,7 @@ fn format(part: &mut Session) -> Result<(), NotSetUp> {
     tools::component(part, "fmt", "rustfmt")?;
     // The colours are for the log: it is a file, but rustfmt looks at the terminal.
     part.check(cargo().args(["fmt", "--all", "--check", "--", "--color=never"]));
-    part.check_silent(go("gofmt")?.arg("-l").arg(cargo::root().join("tests")));
+    part.check_silent(gofmt()?.arg("-l").arg(cargo::root().join("tests")));
     Ok(())
 }
 
@@ -168,20 +168,16 @@ fn deny(part: &mut Session) -> Result<(), NotSetUp> {
 }
 
 fn go_vet(part: &mut Session) -> Result<(), NotSetUp> {
-    for tags in ["-tags=", "-tags=kstatusonly"] {
-        // The flags of the build, so that what it compiled is used again.
-        part.check(
-            go("go")?
-                .args(["vet", "-trimpath", tags, "."])
-                .env("CGO_ENABLED", "0"),
-        );
+    let modules = [
+        (vet::sources(), ["-tags=", "."]),
+        (control_plane::sources(), ["-tags=", "."]),
+        (control_plane::sources(), ["-tags=kstatusonly", "."]),
+        (containerd::sources(), ["-tags=", "./..."]),
+    ];
+    for (folder, arguments) in modules {
+        let command = vet::command(&folder, &arguments, &[], &mut |line| part.tell(line));
+        part.check(&mut command.map_err(|error| NotSetUp(error.to_string()))?);
     }
-    part.check(
-        go("go")?
-            .args(["vet", "-trimpath", "./..."])
-            .current_dir(containerd::sources())
-            .env("CGO_ENABLED", "0"),
-    );
     Ok(())
 }
 
@@ -248,17 +244,12 @@ pub(crate) fn test() -> Command {
     command
 }
 
-/// A program of Go, in the folder of the control-plane sources unless another is chosen.
-fn go(name: &str) -> Result<Command, NotSetUp> {
-    let usual = Path::new("/usr/local/go/bin").join(name);
-    let program = control_plane::in_path(name)
-        .or_else(|| usual.is_file().then_some(usual))
-        .ok_or_else(|| NotSetUp("Go 1.26 or newer from https://go.dev/dl/".to_owned()))?;
-    let mut command = Command::new(program);
-    command
-        .current_dir(control_plane::sources())
-        .env("GOWORK", "off");
-    Ok(command)
+/// The formatter of Go, which lies beside Go itself.
+fn gofmt() -> Result<Command, NotSetUp> {
+    let usual = PathBuf::from("/usr/local/go/bin/gofmt");
+    let program = control_plane::in_path("gofmt").or_else(|| usual.is_file().then_some(usual));
+    let missing = || NotSetUp("Go 1.26 or newer from https://go.dev/dl/".to_owned());
+    program.map(Command::new).ok_or_else(missing)
 }
 
 fn control_plane(part: &mut Session) -> Result<control_plane::Programs, NotSetUp> {

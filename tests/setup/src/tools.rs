@@ -79,6 +79,7 @@ pub(crate) fn cargo_deny(part: &mut Session) -> Result<PathBuf, NotSetUp> {
     install
         .arg(&root)
         .arg("cargo-deny")
+        .env("CARGO_PROFILE_DEV_DEBUG", "0")
         .env_remove("CARGO_TARGET_DIR");
     if part.run(&mut install).0 {
         return Ok(program);

@@ -1,10 +1,11 @@
 //! `cargo verify`: runs every part, one line each, and counts.
 
+use std::collections::VecDeque;
 use std::fs;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::Instant;
 
@@ -88,8 +89,18 @@ fn run_all(chosen: &[&Part]) -> ExitCode {
         return ExitCode::FAILURE;
     }
     let screen = Screen::new();
-    let computing = || run_row(chosen, Load::Computes, &logs, &screen);
-    let waiting = || run_row(chosen, Load::Waits, &logs, &screen);
+    let rest = Rest::new(chosen, Load::Computes);
+    let computing = || {
+        give_way();
+        run_row(|| rest.next(), &logs, &screen)
+    };
+    let waiting = || {
+        let own = Rest::new(chosen, Load::Waits);
+        let mut count = run_row(|| own.next(), &logs, &screen);
+        // From the end: the other row is at its beginning, and builds what the next ones need.
+        count.add(run_row(|| rest.last(), &logs, &screen));
+        count
+    };
     let rows = thread::scope(|scope| {
         let rows = [scope.spawn(computing), scope.spawn(waiting)];
         rows.map(ScopedJoinHandle::join)
@@ -113,13 +124,32 @@ fn run_all(chosen: &[&Part]) -> ExitCode {
     }
 }
 
-/// Runs the chosen parts of a load, one after the other.
-fn run_row(chosen: &[&Part], load: Load, logs: &Path, screen: &Screen) -> Count {
-    if load == Load::Computes {
-        give_way();
+/// The parts of a load that no row has taken yet.
+struct Rest<'a>(Mutex<VecDeque<&'a Part>>);
+
+impl<'a> Rest<'a> {
+    fn new(chosen: &[&'a Part], load: Load) -> Self {
+        let parts = chosen.iter().filter(|part| part.load == load);
+        Self(Mutex::new(parts.copied().collect()))
     }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<&'a Part>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn next(&self) -> Option<&'a Part> {
+        self.lock().pop_front()
+    }
+
+    fn last(&self) -> Option<&'a Part> {
+        self.lock().pop_back()
+    }
+}
+
+/// Runs parts one after the other.
+fn run_row<'a>(next: impl Fn() -> Option<&'a Part>, logs: &Path, screen: &Screen) -> Count {
     let mut total = Count::default();
-    for part in chosen.iter().filter(|part| part.load == load) {
+    while let Some(part) = next() {
         let mut count = run_one(part, logs, screen);
         count.failed_tests = failed_tests(part.name, &count);
         for why in &mut count.skipped {
@@ -290,6 +320,23 @@ fn summary(total: &Count) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_rows_take_the_parts_that_compute_from_both_ends_and_each_once() {
+        let chosen: Vec<&Part> = parts::ALL.iter().collect();
+        let rest = Rest::new(&chosen, Load::Computes);
+        let ends = [rest.next(), rest.last()].map(|part| part.unwrap().name);
+        assert_eq!(ends, ["format", "model"]);
+        let mut names: Vec<_> = std::iter::from_fn(|| rest.next().or_else(|| rest.last()))
+            .map(|part| part.name)
+            .chain(ends)
+            .collect();
+        let all = chosen.iter().filter(|part| part.load == Load::Computes);
+        let mut all: Vec<_> = all.map(|part| part.name).collect();
+        names.sort_unstable();
+        all.sort_unstable();
+        assert_eq!(names, all);
+    }
 
     fn names(arguments: &[&str]) -> Result<Vec<&'static str>, String> {
         match read(arguments.iter().map(ToString::to_string))? {

@@ -8,8 +8,8 @@ use std::process::Command;
 use crate::control_plane::{in_path, kubernetes_build};
 use crate::error::SetupError;
 use crate::fingerprint::fingerprint;
-use crate::go::Go;
 use crate::module::Module;
+use crate::vet;
 
 /// The variables of a build for Windows.
 const WINDOWS: [(&str, &str); 2] = [("GOOS", "windows"), ("GOARCH", "amd64")];
@@ -185,17 +185,9 @@ pub(crate) fn compile(kind: &[&str], inputs: &[&Path], program: &Path) -> Result
 /// The commands that look for mistakes in both programs, as built for Windows.
 ///
 /// # Errors
-/// Go is missing or too old.
-pub fn vet() -> Result<Vec<Command>, SetupError> {
-    let vet = |name: &str| {
-        let folder = sources().join(name);
-        let mut command = Go::find(&folder)?.command();
-        command
-            .args(["vet", "-trimpath", "."])
-            .envs(WINDOWS)
-            .current_dir(folder);
-        Ok(command)
-    };
+/// As those of [`vet::command`].
+pub fn vet(report: &mut dyn FnMut(&str)) -> Result<Vec<Command>, SetupError> {
+    let vet = |name| vet::command(&sources().join(name), &["."], &WINDOWS, report);
     ["containerd", "kubelet"].into_iter().map(vet).collect()
 }
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hosttask_setup::windows_node;
 
@@ -16,13 +17,18 @@ pub(crate) struct Wine {
     prefix: PathBuf,
     /// The script that Cargo starts Windows programs with.
     pub(crate) runner: PathBuf,
+    /// Held while it is used: the part that is done with it ends its server.
+    _alone: MutexGuard<'static, ()>,
 }
 
 impl Wine {
     /// Makes the prefix where it is missing and starts its server.
     pub(crate) fn start(part: &mut Session, program: PathBuf) -> Result<Self, NotSetUp> {
+        static USED: Mutex<()> = Mutex::new(());
+        let alone = USED.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = hosttask_setup::cache_dir().join("wine");
         let wine = Self {
+            _alone: alone,
             program,
             prefix: folder.join("prefix"),
             runner: folder.join("run"),

@@ -30,14 +30,14 @@ fn main() -> ExitCode {
     let outcome = runtime.block_on(async {
         tokio::select! {
             outcome = demo::run(&options, &mut say) => outcome,
-            _ = tokio::signal::ctrl_c() => Err(demo::DemoError::Interrupted),
+            () = interrupted() => Err(demo::DemoError::Interrupted),
             () = gone.notified() => Err(demo::DemoError::Interrupted),
         }
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(demo::DemoError::Interrupted) => {
-            complain("interrupted; everything it started is being stopped");
+            complain("interrupted; everything it started was stopped");
             ExitCode::from(130)
         }
         Err(error) => {
@@ -45,6 +45,15 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Waits for Ctrl-C and says what happens next: the rest of the demo is dropped then, and that stops a real Windows node.
+async fn interrupted() {
+    // Without a way to hear of it, the demo is never interrupted.
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+    complain("interrupted; stopping everything it started, up to half a minute");
 }
 
 /// Says what went wrong. Standard error may be gone too, as in `cargo demo 2>&1 | head`.

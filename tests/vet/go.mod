@@ -1,0 +1,3 @@
+module hosttask.dev/tests/vet
+
+go 1.26.6

@@ -48,16 +48,28 @@ fn is_of_run(variable: &OsString) -> bool {
 
 /// The packages around a cluster. Every build of one of them chooses all: what is chosen decides which features a library is built
 /// with, and each other choice would build the libraries, and all of ours that use them, once more.
-pub(crate) const AROUND_A_CLUSTER: [&str; 5] = [
+pub(crate) const AROUND_A_CLUSTER: [&str; 4] = [
     "hosttask-crds",
     "hosttask-operator",
-    "hosttask-model",
     "hosttask-tests",
     "hosttask-setup",
 ];
 
+/// The package of the model. It is chosen beside the others where it is run, and not elsewhere: it is optimized, and takes a while.
+pub(crate) const MODEL: &str = "hosttask-model";
+
 /// The packages that are built for Windows too, chosen together for the same reason.
 pub(crate) const FOR_WINDOWS: [&str; 2] = ["hosttask-crds", RUNTIME];
+
+/// What a Windows node needs of them. The others would be built with all of Kubernetes' API for nobody.
+pub(crate) const WINDOWS_PROGRAMS: [&str; 6] = [
+    "--bin",
+    "hosttask-node",
+    "--bin",
+    "containerd-shim-hosttask-v1",
+    "--bin",
+    "probe",
+];
 
 /// The package of the node runtime. On Linux it is built by itself: it is the only one there that nothing of a cluster is part of.
 pub(crate) const RUNTIME: &str = "hosttask-node-runtime";
@@ -79,12 +91,14 @@ pub(crate) fn claim_target_dir() -> io::Result<()> {
         return Ok(());
     }
     if target_dir().is_dir() {
+        // Where the model was built once.
+        let _ = fs::remove_dir_all(target_dir().join("model"));
         let windows = ["--target", WINDOWS];
         for variant in [&[][..], &["--release"], &windows] {
             let mut clean = cargo();
             clean.args(["clean", "--quiet", "--locked"]).args(variant);
             clean.args(choose(&AROUND_A_CLUSTER));
-            clean.args(choose(&FOR_WINDOWS));
+            clean.args(choose(&[MODEL])).args(choose(&FOR_WINDOWS));
             // A variant that was never built, or a target that is not installed yet, has nothing to remove.
             clean.stdout(Stdio::null()).stderr(Stdio::null()).status()?;
         }
@@ -96,14 +110,20 @@ pub(crate) fn claim_target_dir() -> io::Result<()> {
 /// The arguments of `cargo test` for the library, the programs and the test programs of packages, but for some. Folders are theirs.
 pub(crate) fn tests_of(folders: &[&str], left_out: &[&str]) -> Vec<String> {
     let mut arguments = vec!["--lib".to_owned(), "--bins".to_owned()];
-    let programs = folders.iter().flat_map(|folder| test_programs(folder));
+    let programs = folders.iter().flat_map(|folder| names_of_tests(folder));
     let programs = programs.filter(|name| !left_out.contains(&name.as_str()));
     arguments.extend(programs.flat_map(|name| ["--test".to_owned(), name]));
     arguments
 }
 
+/// The arguments of `cargo test` for all test programs of the package in a folder, and nothing else of it.
+pub(crate) fn test_programs(package: &str) -> Vec<String> {
+    let names = names_of_tests(package).into_iter();
+    names.flat_map(|name| ["--test".to_owned(), name]).collect()
+}
+
 /// The test programs of the package in a folder of the repository, as Cargo finds them.
-fn test_programs(package: &str) -> Vec<String> {
+fn names_of_tests(package: &str) -> Vec<String> {
     let entries = fs::read_dir(root().join(package).join("tests"));
     let paths = entries.into_iter().flatten().flatten().map(|it| it.path());
     let programs = paths.filter(|path| {
@@ -118,6 +138,25 @@ fn test_programs(package: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_test_program_is_run_and_no_two_packages_have_one_of_the_same_name() {
+        let folders = ["crds", "operator", "operator/model", "node-runtime"];
+        let all = folders.map(names_of_tests);
+        assert!(all.iter().all(|names| !names.is_empty()), "{all:?}");
+        let arguments = tests_of(&["crds", "operator"], &["golden"]);
+        let has = |name: &str| arguments.iter().any(|it| it == name);
+        assert!(has("--lib") && has("--bins") && has("laws") && has("plan_golden"));
+        assert!(!has("golden") && !has("contract"));
+        // `--test` takes a name, whichever of the chosen packages has it.
+        let manifest = fs::read_to_string(root().join("tests/Cargo.toml")).unwrap();
+        let around = all[..3].iter().flatten();
+        for name in around {
+            assert!(!manifest.contains(&format!("name = \"{name}\"")), "{name}");
+        }
+        let distinct: std::collections::BTreeSet<_> = all[..3].iter().flatten().collect();
+        assert_eq!(distinct.len(), all[..3].iter().flatten().count());
+    }
 
     #[test]
     fn an_inner_cargo_hears_nothing_of_our_package_and_all_that_is_set_for_it() {

@@ -18,7 +18,8 @@ const NO_WINDOWS: &str = "--no-windows";
 pub(crate) fn run(arguments: &[OsString]) -> ExitCode {
     let has = |name: &str| arguments.iter().any(|argument| argument == name);
     let prepared = if has("--help") || has("-h") {
-        claim().and_then(|()| build(&["--quiet"], &cargo::AROUND_A_CLUSTER).map(|()| true))
+        claim()
+            .and_then(|()| build(&cargo::AROUND_A_CLUSTER, &["--quiet", "--bins"]).map(|()| true))
     } else {
         prepare(!has(NO_WINDOWS))
     };
@@ -47,10 +48,12 @@ fn prepare(is_windows_wanted: bool) -> Result<bool, ExitCode> {
     let with_windows = is_windows_wanted && provide_windows()?;
     claim()?;
     say("building the operator and the bench: a few minutes the first time");
-    build(&[], &cargo::AROUND_A_CLUSTER)?;
+    build(&cargo::AROUND_A_CLUSTER, &["--bins"])?;
     if with_windows {
         say("building the node runtime for Windows: a minute the first time");
-        build(&["--target", WINDOWS], &cargo::FOR_WINDOWS)?;
+        let programs = ["--target", WINDOWS].into_iter();
+        let programs: Vec<_> = programs.chain(cargo::WINDOWS_PROGRAMS).collect();
+        build(&cargo::FOR_WINDOWS, &programs)?;
     }
     Ok(with_windows)
 }
@@ -119,12 +122,12 @@ fn claim() -> Result<(), ExitCode> {
 }
 
 /// Builds the programs of some packages.
-fn build(arguments: &[&str], packages: &[&str]) -> Result<(), ExitCode> {
+fn build(packages: &[&str], arguments: &[&str]) -> Result<(), ExitCode> {
     let mut command = cargo::cargo();
     command
-        .args(["build", "--locked", "--bins"])
-        .args(arguments)
-        .args(cargo::choose(packages));
+        .args(["build", "--locked"])
+        .args(cargo::choose(packages))
+        .args(arguments);
     match command.status() {
         Ok(status) if status.success() => Ok(()),
         Ok(_) => Err(ExitCode::FAILURE),

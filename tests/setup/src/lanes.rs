@@ -21,7 +21,7 @@ pub(crate) fn containerd(part: &mut Session) -> Result<(), NotSetUp> {
     containerd::programs(&mut |line| part.tell(line))
         .map_err(|error| NotSetUp(error.to_string()))?;
     // The suite starts these as programs.
-    if build(part, &[cargo::RUNTIME], &[]) && build(part, &cargo::AROUND_A_CLUSTER, &[]) {
+    if build(part, &[cargo::RUNTIME]) && build(part, &cargo::AROUND_A_CLUSTER) {
         run(part, "containerd", &[]);
     }
     Ok(())
@@ -66,15 +66,17 @@ fn build_windows_node(part: &mut Session) -> Result<(), NotSetUp> {
 
 /// Builds what runs on a Windows node, and what runs beside it. Returns whether all can be used.
 fn build_programs(part: &mut Session) -> bool {
-    build(part, &cargo::FOR_WINDOWS, &["--target", WINDOWS])
-        && build(part, &cargo::AROUND_A_CLUSTER, &[])
+    let mut windows = cargo();
+    windows.args(["build", "--locked", "--target", WINDOWS]);
+    windows.args(cargo::choose(&cargo::FOR_WINDOWS));
+    part.check(windows.args(cargo::WINDOWS_PROGRAMS)) && build(part, &cargo::AROUND_A_CLUSTER)
 }
 
 /// Builds the programs of packages, which is a check. Returns whether they can be used.
-pub(crate) fn build(part: &mut Session, packages: &[&str], arguments: &[&str]) -> bool {
+pub(crate) fn build(part: &mut Session, packages: &[&str]) -> bool {
     let mut build = cargo();
     build.args(["build", "--locked", "--bins"]);
-    part.check(build.args(cargo::choose(packages)).args(arguments))
+    part.check(build.args(cargo::choose(packages)))
 }
 
 /// Runs a suite.
@@ -138,12 +140,12 @@ fn others() -> Result<Vec<String>, NotSetUp> {
 
 /// The program of a test, from what `cargo test --no-run` printed: `Executable suites/NAME.rs (PATH)`.
 fn executable(output: &str, name: &str) -> Option<PathBuf> {
-    let ends = [format!("/{name}.rs"), format!("/{name}/main.rs")];
+    // Another package may have a test of that name, in a folder of its own.
+    let wanted = format!("suites/{name}.rs");
     output.lines().find_map(|line| {
         let named = line.trim().strip_prefix("Executable ")?;
         let (source, path) = named.split_once(" (")?;
-        let is_it = ends.iter().any(|end| source.ends_with(end));
-        is_it.then(|| path.strip_suffix(')').map(PathBuf::from))?
+        (source == wanted).then(|| path.strip_suffix(')').map(PathBuf::from))?
     })
 }
 

@@ -28,7 +28,7 @@ pub(crate) static ALL: [Part; 17] = [
     },
     Part {
         name: "lint-windows",
-        about: "clippy has no finding for x86_64-pc-windows-gnu",
+        about: "clippy has no finding for x86_64-pc-windows-gnu; the node runtime builds by itself",
         load: Load::Computes,
         run: lint_windows,
     },
@@ -151,6 +151,10 @@ fn lint_windows(part: &mut Session) -> Result<(), NotSetUp> {
     command.args(["clippy", "--target", WINDOWS, "--all-targets", "--locked"]);
     command.args(cargo::choose(&cargo::FOR_WINDOWS));
     part.check(command.args(["--", "-D", "warnings"]));
+    // As it is shipped, as for the operator.
+    let mut alone = cargo();
+    alone.args(["check", "--target", WINDOWS, "--locked"]);
+    part.check(alone.args(["--package", cargo::RUNTIME]));
     Ok(())
 }
 
@@ -178,6 +182,14 @@ fn go_vet(part: &mut Session) -> Result<(), NotSetUp> {
         let command = vet::command(&folder, &arguments, &[], &mut |line| part.tell(line));
         part.check(&mut command.map_err(|error| NotSetUp(error.to_string()))?);
     }
+    // What stands before the tool must not keep it from everything.
+    let command = vet::command(&vet::sources(), &["./testdata/wrong"], &[], &mut |line| {
+        part.tell(line);
+    });
+    let mut command = command.map_err(|error| NotSetUp(error.to_string()))?;
+    let (is_good, output) = part.run(&mut command);
+    let is_found = !is_good && output.contains("wrong.go:");
+    part.judge(is_found, &command, &output);
     Ok(())
 }
 
@@ -188,18 +200,17 @@ fn unit(part: &mut Session) -> Result<(), NotSetUp> {
     Ok(())
 }
 
-/// Optimized, since it takes millions of decisions. Last, when there are cores to spare.
+/// Optimized, since it takes millions of decisions. The last of its row, so the first that the other row takes when it is done.
 #[expect(clippy::unnecessary_wraps, reason = "every part has the same shape")]
 fn model(part: &mut Session) -> Result<(), NotSetUp> {
-    let arguments = [
+    let optimized = [
         "--config",
         "profile.dev.package.hosttask-operator.opt-level=2",
-        "--test",
-        "model",
-        "--test",
-        "mutants",
     ];
-    part.test(around_a_cluster().args(arguments).args(SHOW));
+    let tests = cargo::test_programs("operator/model");
+    let mut model = around_a_cluster();
+    model.args(cargo::choose(&[cargo::MODEL])).args(optimized);
+    part.test(model.args(tests).args(SHOW));
     Ok(())
 }
 
@@ -222,7 +233,7 @@ fn kustomize(part: &mut Session) -> Result<(), NotSetUp> {
 fn suites(part: &mut Session) -> Result<(), NotSetUp> {
     control_plane(part)?;
     // The suites start the operator and the supervisor as programs.
-    if lanes::build(part, &cargo::AROUND_A_CLUSTER, &[]) {
+    if lanes::build(part, &cargo::AROUND_A_CLUSTER) {
         lanes::all_others(part)?;
     }
     Ok(())

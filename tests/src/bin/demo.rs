@@ -29,6 +29,8 @@ fn main() -> ExitCode {
     };
     let outcome = runtime.block_on(async {
         tokio::select! {
+            // A demo that has ended says why, and one that is kept waits for the same signal.
+            biased;
             outcome = demo::run(&options, &mut say) => outcome,
             () = interrupted() => Err(demo::DemoError::Interrupted),
             () = gone.notified() => Err(demo::DemoError::Interrupted),

@@ -177,6 +177,7 @@ pub async fn run(options: &Options, say: &mut dyn FnMut(&str)) -> Result<(), Dem
         tell_how_to_reach(&cast, say);
         let waited = tokio::signal::ctrl_c().await;
         waited.map_err(|_| DemoError::Interrupted)?;
+        say("Stopping everything it started, up to half a minute");
         outcome = outcome.and(Err(DemoError::Interrupted));
     }
     outcome

@@ -1,5 +1,6 @@
 //! What `/proc` says of processes.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::time::Duration;
@@ -124,22 +125,26 @@ pub(super) fn descendants(pid: u32) -> Vec<Stat> {
 
 /// The children that the threads of a process have started.
 ///
-/// The kernel lists threads from the oldest on, and breaks off where one ends meanwhile: those that follow are missing, and their
-/// children with them. So it is asked until as many were read as there were before.
-fn children(pid: u32) -> Vec<u32> {
-    let mut lists = Vec::new();
-    for _ in 0..LOOKS {
+/// Twice the kernel leaves out some of them. Its list of threads begins with the oldest and breaks off where one ends meanwhile,
+/// so those that follow are missing, with their children. And the children of a thread that ends move to another one, which may
+/// have been read already. So all that was ever seen is kept, until a look saw as many threads as there were before it, and
+/// nothing new.
+fn children(pid: u32) -> BTreeSet<u32> {
+    let mut seen = BTreeSet::new();
+    for look in 0..LOOKS {
         let before = Stat::read(pid).map_or(0, |process| process.threads);
         let threads = fs::read_dir(format!("/proc/{pid}/task"));
         let threads = threads.into_iter().flatten().filter_map(Result::ok);
         let read = threads.filter_map(|it| fs::read_to_string(it.path().join("children")).ok());
-        lists = read.collect::<Vec<_>>();
-        if lists.len() >= before {
+        let lists: Vec<String> = read.collect();
+        let numbers = lists.iter().flat_map(|list| list.split_whitespace());
+        let known = seen.len();
+        seen.extend(numbers.filter_map(|it| it.parse::<u32>().ok()));
+        if look > 0 && lists.len() >= before && seen.len() == known {
             break;
         }
     }
-    let numbers = lists.iter().flat_map(|list| list.split_whitespace());
-    numbers.filter_map(|it| it.parse().ok()).collect()
+    seen
 }
 
 /// Ticks in nanoseconds.
@@ -160,14 +165,33 @@ fn boot_time() -> Timestamp {
 
 #[cfg(test)]
 mod tests {
-    use std::process::{Command, Stdio};
-    use std::sync::Barrier;
+    use std::process::{Child, Command, Stdio};
+    use std::sync::{Barrier, mpsc};
     use std::thread;
 
     use super::*;
 
-    /// Lists what is below this process while so many threads end that are listed before the one that has the child. Returns
-    /// how often the child was missing.
+    /// A process that runs until it is killed.
+    fn sleeper() -> Child {
+        let mut command = Command::new("sleep");
+        command.arg("600").stdin(Stdio::null()).spawn().unwrap()
+    }
+
+    /// Lists what is below this process so many times. Returns how often a child was not among it.
+    fn missed(child: &Child, looks: usize) -> usize {
+        let is_missing = |_: &usize| {
+            let all = descendants(std::process::id());
+            all.iter().all(|it| it.id.pid != child.id())
+        };
+        (0..looks).filter(is_missing).count()
+    }
+
+    fn end(mut child: Child) {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// So many threads end that are listed before the one that has the child.
     fn missed_while_threads_end(ending: usize) -> usize {
         let gate = Barrier::new(ending + 1);
         thread::scope(|scope| {
@@ -175,16 +199,10 @@ mod tests {
                 scope.spawn(|| gate.wait());
             }
             let parent = || {
-                let mut command = Command::new("sleep");
-                let mut child = command.arg("600").stdin(Stdio::null()).spawn().unwrap();
-                let is_missing = |_: &i32| {
-                    let all = descendants(std::process::id());
-                    all.iter().all(|it| it.id.pid != child.id())
-                };
+                let child = sleeper();
                 gate.wait();
-                let missed = (0..20).filter(is_missing).count();
-                child.kill().unwrap();
-                child.wait().unwrap();
+                let missed = missed(&child, 20);
+                end(child);
                 missed
             };
             scope.spawn(parent).join().unwrap()
@@ -194,6 +212,27 @@ mod tests {
     #[test]
     fn no_child_is_overlooked_while_threads_of_its_parent_end() {
         let missed: usize = (0..200).map(|_| missed_while_threads_end(16)).sum();
+        assert_eq!(missed, 0);
+    }
+
+    #[test]
+    fn no_child_is_overlooked_while_the_thread_ends_that_has_started_it() {
+        let round = || {
+            let gate = Barrier::new(2);
+            let (sender, receiver) = mpsc::channel();
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    sender.send(sleeper()).unwrap();
+                    gate.wait();
+                });
+                let child = receiver.recv().unwrap();
+                gate.wait();
+                let missed = missed(&child, 20);
+                end(child);
+                missed
+            })
+        };
+        let missed: usize = (0..200).map(|_| round()).sum();
         assert_eq!(missed, 0);
     }
 }

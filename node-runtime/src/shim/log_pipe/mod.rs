@@ -24,7 +24,7 @@ const LONGEST: usize = 16 * 1024;
 /// The most readers that are kept: the one that came last takes the lines, those before it are there for when it leaves.
 const MOST_READERS: usize = 8;
 
-/// How long a reader may take for one line before it is given up for the next reader.
+/// How long a reader may take for one line before it is given up for another one.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long a wait for a reader takes.
@@ -168,7 +168,10 @@ fn take_readers(shared: &Shared, mut listener: Box<dyn Listener>) {
         match listener.accept(LONG) {
             Ok(Some(mut reader)) => {
                 if reader.set_timeout(Some(PATIENCE)).is_ok() {
-                    shared.lock().readers.add(reader);
+                    // Not under the lock: to see who left takes a moment, and whoever says something must not wait.
+                    let mut readers = std::mem::take(&mut shared.lock().readers);
+                    readers.add(reader);
+                    shared.lock().readers = readers;
                     shared.changed.notify_all();
                 }
             }
@@ -271,10 +274,13 @@ impl Readers {
         self.0.is_empty()
     }
 
-    /// Adds one. Where there are too many, those between the first and the last go.
+    /// Adds one. Where there are too many, those go that left, else the oldest.
     fn add(&mut self, reader: Box<dyn Connection>) {
         if self.0.len() >= MOST_READERS {
-            self.0.remove(1);
+            self.0.retain_mut(|reader| is_there(reader.as_mut()));
+        }
+        if self.0.len() >= MOST_READERS {
+            self.0.remove(0);
         }
         self.0.push(reader);
     }
@@ -291,6 +297,21 @@ impl Readers {
     }
 }
 
+/// Whether somebody still reads. A reader says nothing, so there is nothing to lose by listening.
+fn is_there(reader: &mut dyn Connection) -> bool {
+    let Ok(()) = reader.set_timeout(Some(Duration::from_millis(1))) else {
+        return false;
+    };
+    let is_there = match reader.read(&mut [0]) {
+        Ok(bytes) => bytes > 0,
+        Err(error) => matches!(
+            error.kind(),
+            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+        ),
+    };
+    is_there && reader.set_timeout(Some(PATIENCE)).is_ok()
+}
+
 /// Opens the pipe for both ways, so that it neither waits for a reader nor breaks without one: what is written waits for the
 /// next containerd. A file that is no pipe would grow for ever.
 fn open(path: &PathBuf) -> io::Result<File> {
@@ -302,156 +323,4 @@ fn open(path: &PathBuf) -> io::Result<File> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::{BufRead as _, BufReader, Read as _};
-    use std::time::Instant;
-
-    use super::*;
-    use crate::sys::fake::FakeHost;
-
-    fn bench() -> (Arc<dyn Host>, Lines) {
-        let host: Arc<dyn Host> = Arc::new(FakeHost::new());
-        let listener = host.listen("log").unwrap();
-        let lines = Lines::start(Arc::clone(&host), "shim", Target::Pipe(listener)).unwrap();
-        (host, lines)
-    }
-
-    fn reader(host: &dyn Host) -> BufReader<Box<dyn Connection>> {
-        let mut connection = host.connect("log", LONG).unwrap();
-        connection.set_timeout(Some(LONG)).unwrap();
-        BufReader::new(connection)
-    }
-
-    fn next(reader: &mut BufReader<Box<dyn Connection>>) -> String {
-        let mut line = String::new();
-        reader.read_line(&mut line).unwrap();
-        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
-        let message = line["msg"].as_str().unwrap();
-        message.strip_prefix("shim: ").unwrap().to_owned()
-    }
-
-    #[test]
-    fn lines_wait_for_a_reader_and_for_the_one_after_it() {
-        let (host, lines) = bench();
-        lines.say(Level::Info, "one");
-        let mut first = reader(host.as_ref());
-        assert_eq!(next(&mut first), "one");
-        drop(first);
-        lines.say(Level::Info, "two");
-        lines.say(Level::Info, "three");
-        let mut second = reader(host.as_ref());
-        assert_eq!(next(&mut second), "two");
-        assert_eq!(next(&mut second), "three");
-    }
-
-    #[test]
-    fn readers_come_and_go_while_nothing_is_said() {
-        let (host, lines) = bench();
-        for _ in 0..3 {
-            drop(reader(host.as_ref()));
-        }
-        let mut last = reader(host.as_ref());
-        lines.say(Level::Info, "one");
-        assert_eq!(next(&mut last), "one");
-    }
-
-    #[test]
-    fn a_new_reader_takes_the_place_of_one_that_never_left() {
-        let (host, lines) = bench();
-        let mut first = reader(host.as_ref());
-        lines.say(Level::Info, "one");
-        assert_eq!(next(&mut first), "one");
-        let mut second = reader(host.as_ref());
-        let moment = Some(Duration::from_millis(20));
-        second.get_mut().set_timeout(moment).unwrap();
-        // Lines go to the first until the second was taken.
-        let mut line = String::new();
-        while second.read_line(&mut line).is_err() {
-            lines.say(Level::Info, "two");
-        }
-        assert!(line.contains("two"), "{line}");
-    }
-
-    #[test]
-    fn a_reader_that_looks_in_gives_the_place_back() {
-        let (host, lines) = bench();
-        let mut first = reader(host.as_ref());
-        lines.say(Level::Info, "one");
-        assert_eq!(next(&mut first), "one");
-        let mut visitor = reader(host.as_ref());
-        let moment = Some(Duration::from_millis(20));
-        visitor.get_mut().set_timeout(moment).unwrap();
-        while visitor.read_line(&mut String::new()).is_err() {
-            lines.say(Level::Info, "two");
-        }
-        drop(visitor);
-        lines.say(Level::Info, "three");
-        // What was said meanwhile went to either.
-        while next(&mut first) != "three" {}
-    }
-
-    #[test]
-    fn only_so_many_readers_are_kept_and_the_first_is_among_them() {
-        let (host, _) = bench();
-        let mut listener = host.listen("others").unwrap();
-        let mut readers = Readers::default();
-        let mut clients = Vec::new();
-        for _ in 0..MOST_READERS + 3 {
-            clients.push(host.connect("others", LONG).unwrap());
-            readers.add(listener.accept(LONG).unwrap().unwrap());
-        }
-        assert_eq!(readers.0.len(), MOST_READERS);
-        let mut first = clients.swap_remove(0);
-        // All others leave, one after the other.
-        drop(clients);
-        assert!(readers.write(b"line\n"));
-        let mut line = [0; 5];
-        first.read_exact(&mut line).unwrap();
-        assert_eq!(&line, b"line\n");
-        drop(first);
-        assert!(!readers.write(b"line\n"));
-    }
-
-    #[test]
-    fn where_nobody_reads_the_oldest_are_dropped_and_counted_and_nobody_waits() {
-        let (host, lines) = bench();
-        for number in 0..MOST_LINES + 10 {
-            lines.say(Level::Info, &number.to_string());
-        }
-        let mut reader = reader(host.as_ref());
-        let (mut numbers, mut dropped) = (Vec::new(), 0);
-        while numbers.last() != Some(&(MOST_LINES + 9)) {
-            let said = next(&mut reader);
-            match said.split_once(' ') {
-                Some((count, rest)) => {
-                    assert!(rest.contains("dropped"), "{said}");
-                    dropped += count.parse::<usize>().unwrap();
-                }
-                None => numbers.push(said.parse().unwrap()),
-            }
-        }
-        assert!(numbers.is_sorted());
-        // One may have been in the hands of the thread.
-        assert!((9..=11).contains(&dropped), "{dropped}");
-        assert_eq!(numbers.len() + dropped, MOST_LINES + 10);
-    }
-
-    #[test]
-    fn what_was_said_is_read_before_the_end() {
-        let (host, lines) = bench();
-        let mut reader = reader(host.as_ref());
-        lines.say(Level::Error, "the last");
-        lines.finish(LONG);
-        assert_eq!(next(&mut reader), "the last");
-        let began = Instant::now();
-        lines.finish(LONG);
-        assert!(began.elapsed() < LONG);
-    }
-
-    #[test]
-    fn a_message_is_cut_between_characters() {
-        let (host, lines) = bench();
-        lines.say(Level::Info, &"ä".repeat(LONGEST));
-        assert_eq!(next(&mut reader(host.as_ref())), "ä".repeat(LONGEST / 2));
-    }
-}
+mod tests;

@@ -63,7 +63,7 @@ pub(crate) fn miri(part: &mut Session) -> Result<(), NotSetUp> {
         cargo::forget_run(&mut command);
         command
     };
-    if !part.run(&mut with(&["--version"])).0 {
+    if !part.run(&mut with(&["--version"])).0 && !tools::miri(part) {
         part.skip(
             "Miri needs: rustup toolchain install nightly --component miri,rust-src".to_owned(),
         );

@@ -47,6 +47,17 @@ pub(crate) fn windows_compiler(part: &mut Session) -> Result<(), NotSetUp> {
     Ok(())
 }
 
+/// Adds Miri to a nightly toolchain that is there. Returns whether it was: the toolchain itself is for the user to choose.
+pub(crate) fn miri(part: &mut Session) -> bool {
+    let _alone = alone();
+    let mut nightly = in_root("rustup");
+    nightly.args(["run", "nightly", "rustc", "--version"]);
+    let add = ["component", "add", "--toolchain", "nightly"];
+    let mut components = in_root("rustup");
+    components.args(add).args(["miri", "rust-src"]);
+    part.run(&mut nightly).0 && part.run(&mut components).0
+}
+
 /// Finds Wine, or installs it.
 pub(crate) fn wine(part: &mut Session) -> Result<PathBuf, NotSetUp> {
     let _alone = alone();

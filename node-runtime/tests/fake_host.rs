@@ -8,7 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hosttask_node_runtime::limits::{Limits, Priority};
@@ -84,6 +85,27 @@ fn a_program_of_a_test_ends_as_it_says_or_aborted() {
     assert_eq!(broken.wait(LONG).unwrap(), Some(0xC000_0409));
     let missing = spawn(&host, job.as_ref(), "/bin/ten").unwrap_err();
     assert_eq!(missing.kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn a_program_whose_job_is_suspended_on_its_last_step_ends_when_it_is_resumed() {
+    let host = FakeHost::new();
+    let job = host.create_job("job").unwrap();
+    let (tell, told) = channel();
+    let (go, gone) = channel();
+    let gone = Mutex::new(gone);
+    host.add_program("nine", move |_| {
+        tell.send(()).unwrap();
+        gone.lock().unwrap().recv().unwrap();
+        9
+    });
+    let nine = spawn(&host, job.as_ref(), "nine").unwrap();
+    told.recv_timeout(LONG).unwrap();
+    job.suspend().unwrap();
+    go.send(()).unwrap();
+    assert_eq!(nine.wait(Duration::from_millis(50)).unwrap(), None);
+    job.resume().unwrap();
+    assert_eq!(nine.wait(LONG).unwrap(), Some(9));
 }
 
 #[test]

@@ -190,7 +190,11 @@ pub(crate) fn programs(container: &Container) -> usize {
 
 /// The end of a container.
 pub(crate) fn end(container: &Container) -> Exit {
-    container.wait(None, SOON).unwrap().unwrap()
+    let exit = container.wait(None, SOON).unwrap();
+    exit.unwrap_or_else(|| {
+        let (status, left) = (container.status(None), container.processes());
+        panic!("it has not ended: {status:?}, in its job: {left:?}")
+    })
 }
 
 /// The end of an added process.
@@ -199,11 +203,14 @@ pub(crate) fn end_of(container: &Container, exec: &str) -> Exit {
     exit.unwrap()
 }
 
-/// Adds a process and starts it.
+/// Adds a process, starts it, and waits until its program runs: Wine never forgets a host of a console whose process was ended while
+/// it made it, and its job is never empty again.
 pub(crate) fn exec(bench: &Bench, container: &Container, id: &str, steps: &str) {
-    let process = bench.process(steps);
+    let runs = bench.text(&format!("runs-{id}"));
+    let process = bench.process(&format!("ready {runs} {steps}"));
     container.exec(name(id), process, Stdio::default()).unwrap();
     container.start_exec(&name(id)).unwrap();
+    until("the added program runs", || fs::exists(&runs).unwrap());
 }
 
 /// Everything up to an event.

@@ -91,11 +91,12 @@ pub(crate) fn claim_target_dir() -> io::Result<()> {
         return Ok(());
     }
     if target_dir().is_dir() {
-        // Where the model was built once.
-        let _ = fs::remove_dir_all(target_dir().join("model"));
-        let windows = ["--target", WINDOWS];
-        for variant in [&[][..], &["--release"], &windows] {
-            let mut clean = cargo();
+        let mut variants = [&[][..], &["--release"], &["--target", WINDOWS]]
+            .map(|variant| variant.iter().map(OsString::from).collect())
+            .to_vec();
+        variants.extend(of_miri(&target_dir().join(MIRI)));
+        for variant in variants {
+            let mut clean: Command = cargo();
             clean.args(["clean", "--quiet", "--locked"]).args(variant);
             clean.args(choose(&AROUND_A_CLUSTER));
             clean.args(choose(&[MODEL])).args(choose(&FOR_WINDOWS));
@@ -105,6 +106,27 @@ pub(crate) fn claim_target_dir() -> io::Result<()> {
     }
     fs::create_dir_all(target_dir())?;
     fs::write(&mark, here)
+}
+
+/// Where Miri is told to put what it makes, in the target folder. It adds a folder of its name.
+pub(crate) const MIRI: &str = "miri";
+
+/// The arguments of `cargo clean` for what Miri made, by target. It takes nothing there for old, and runs the sources of the checkout
+/// that they were made in.
+fn of_miri(folder: &Path) -> Vec<Vec<OsString>> {
+    let folder = folder.join("miri");
+    let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
+    let targets = entries.filter(|entry| entry.path().join("debug").is_dir());
+    let clean = targets.map(|target| {
+        let target = target.file_name();
+        vec![
+            "--target-dir".into(),
+            folder.clone().into(),
+            "--target".into(),
+            target,
+        ]
+    });
+    clean.collect()
 }
 
 /// The arguments of `cargo test` for the library, the programs and the test programs of packages, but for some. Folders are theirs.
@@ -156,6 +178,22 @@ mod tests {
         }
         let distinct: std::collections::BTreeSet<_> = all[..3].iter().flatten().collect();
         assert_eq!(distinct.len(), all[..3].iter().flatten().count());
+    }
+
+    #[test]
+    fn what_miri_made_of_another_checkout_is_cleaned_for_each_target() {
+        let folder = std::env::temp_dir().join(format!("hosttask-miri-{}", std::process::id()));
+        assert!(of_miri(&folder).is_empty());
+        for made in ["a-b-c/debug", "debug/deps", "tmp"] {
+            fs::create_dir_all(folder.join("miri").join(made)).unwrap();
+        }
+        let clean = of_miri(&folder);
+        fs::remove_dir_all(&folder).unwrap();
+        let [clean] = clean.as_slice() else {
+            panic!("{clean:?}")
+        };
+        assert_eq!(clean[3], "a-b-c");
+        assert_eq!(clean[1], folder.join("miri").as_os_str());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::error::SetupError;
+use crate::go::COMPILE;
 use crate::module::Module;
 
 /// Where each program is.
@@ -67,7 +68,7 @@ pub fn sources() -> PathBuf {
 }
 
 fn arguments() -> Vec<OsString> {
-    ["build", "-trimpath", "-ldflags=-s -w"]
+    ["build", "-trimpath", COMPILE, "-ldflags=-s -w"]
         .map(OsString::from)
         .to_vec()
 }

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::SetupError;
+use crate::go;
 use crate::module::Module;
 use crate::version::Version;
 
@@ -131,7 +132,7 @@ fn build(only_kstatus: bool, report: &mut dyn FnMut(&str)) -> Result<PathBuf, Se
     Module {
         sources: &sources,
         package: "",
-        arguments: build_arguments(&sources, only_kstatus)?,
+        arguments: build_arguments(&sources, go::COMPILE, only_kstatus)?,
         environment: &[],
         program: "control-plane",
         names: &NAMES,
@@ -145,7 +146,11 @@ fn build(only_kstatus: bool, report: &mut dyn FnMut(&str)) -> Result<PathBuf, Se
 }
 
 /// The arguments of `go` but for the output: without a version stamp kubectl refuses to start.
-fn build_arguments(sources: &Path, only_kstatus: bool) -> Result<Vec<OsString>, SetupError> {
+fn build_arguments(
+    sources: &Path,
+    compile: &str,
+    only_kstatus: bool,
+) -> Result<Vec<OsString>, SetupError> {
     let path = sources.join("go.mod");
     let text =
         fs::read_to_string(&path).map_err(SetupError::io(format!("read {}", path.display())))?;
@@ -164,6 +169,7 @@ fn build_arguments(sources: &Path, only_kstatus: bool) -> Result<Vec<OsString>, 
     let mut arguments: Vec<OsString> = vec![
         "build".into(),
         "-trimpath".into(),
+        compile.into(),
         format!("-ldflags=-s -w{stamp}").into(),
     ];
     if only_kstatus {
@@ -172,9 +178,9 @@ fn build_arguments(sources: &Path, only_kstatus: bool) -> Result<Vec<OsString>, 
     Ok(arguments)
 }
 
-/// The arguments of `go` for another program of Kubernetes, whose `go.mod` is in `sources`.
-pub(crate) fn kubernetes_build(sources: &Path) -> Result<Vec<OsString>, SetupError> {
-    build_arguments(sources, false)
+/// The arguments of `go` for a program of Kubernetes on a node, whose `go.mod` is in `sources`.
+pub(crate) fn kubelet_build(sources: &Path) -> Result<Vec<OsString>, SetupError> {
+    build_arguments(sources, go::COMPILE_QUICKLY, false)
 }
 
 /// The version that `go.mod` requires of Kubernetes.
@@ -285,7 +291,7 @@ mod tests {
 
     #[test]
     fn the_version_stamp_is_the_one_that_go_mod_requires() {
-        let arguments = build_arguments(&sources(), false).unwrap();
+        let arguments = build_arguments(&sources(), go::COMPILE, false).unwrap();
         let text = arguments.last().unwrap().to_string_lossy().into_owned();
         assert!(
             text.contains("version.gitVersion=v1.") && !text.contains("gitMinor=0 "),

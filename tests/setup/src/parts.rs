@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use hosttask_setup::{containerd, control_plane, vet};
+use hosttask_setup::{COMPILE, containerd, control_plane, vet};
 
 use crate::cargo::{self, cargo};
 use crate::lanes;
@@ -173,19 +173,27 @@ fn deny(part: &mut Session) -> Result<(), NotSetUp> {
 
 fn go_vet(part: &mut Session) -> Result<(), NotSetUp> {
     let modules = [
-        (vet::sources(), ["-tags=", "."]),
-        (control_plane::sources(), ["-tags=", "."]),
-        (control_plane::sources(), ["-tags=kstatusonly", "."]),
-        (containerd::sources(), ["-tags=", "./..."]),
+        (vet::sources(), [COMPILE, "-tags=", "."]),
+        (control_plane::sources(), [COMPILE, "-tags=", "."]),
+        (
+            control_plane::sources(),
+            [COMPILE, "-tags=kstatusonly", "."],
+        ),
+        (containerd::sources(), [COMPILE, "-tags=", "./..."]),
     ];
     for (folder, arguments) in modules {
         let command = vet::command(&folder, &arguments, &[], &mut |line| part.tell(line));
         part.check(&mut command.map_err(|error| NotSetUp(error.to_string()))?);
     }
     // What stands before the tool must not keep it from everything.
-    let command = vet::command(&vet::sources(), &["./testdata/wrong"], &[], &mut |line| {
-        part.tell(line);
-    });
+    let command = vet::command(
+        &vet::sources(),
+        &[COMPILE, "./testdata/wrong"],
+        &[],
+        &mut |line| {
+            part.tell(line);
+        },
+    );
     let mut command = command.map_err(|error| NotSetUp(error.to_string()))?;
     let (is_good, output) = part.run(&mut command);
     let is_found = !is_good && output.contains("wrong.go:");

@@ -59,7 +59,8 @@ pub(crate) fn miri(part: &mut Session) -> Result<(), NotSetUp> {
             .args(["run", "nightly", "cargo", "miri"])
             .args(arguments);
         command.current_dir(cargo::root());
-        command.env("CARGO_TARGET_DIR", cargo::target_dir().join("miri"));
+        command.env("CARGO_TARGET_DIR", cargo::target_dir().join(cargo::MIRI));
+        command.env("CARGO_INCREMENTAL", "0");
         cargo::forget_run(&mut command);
         command
     };

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::error::SetupError;
-use crate::go::Go;
+use crate::go::{COMPILE, Go};
 use crate::module::Module;
 
-/// The command that looks for mistakes in packages of the module in `folder`, built as `arguments` and `environment` say.
+/// The command that looks for mistakes in packages of the module in `folder`, built as `arguments` and `environment` say. They have the
+/// flags of the builds, so that what was compiled is used again.
 ///
 /// The first call builds the program of `tests/vet` into the cache.
 ///
@@ -24,7 +25,7 @@ pub fn command(
     let tool = Module {
         sources: &sources(),
         package: "",
-        arguments: ["build", "-trimpath"].map(OsString::from).to_vec(),
+        arguments: ["build", "-trimpath", COMPILE].map(OsString::from).to_vec(),
         environment: &[],
         program,
         names: &[],
@@ -36,7 +37,6 @@ pub fn command(
     let mut flag = OsString::from("-vettool=");
     flag.push(tool);
     let mut command = go.command();
-    // The flags of the builds, so that what they compiled is used again.
     command.args(["vet", "-trimpath"]).arg(flag).args(arguments);
     command
         .envs(environment.iter().copied())

@@ -5,9 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::control_plane::{in_path, kubernetes_build};
+use crate::control_plane::{in_path, kubelet_build};
 use crate::error::SetupError;
 use crate::fingerprint::fingerprint;
+use crate::go::COMPILE_QUICKLY;
 use crate::module::Module;
 use crate::vet;
 
@@ -107,7 +108,7 @@ fn kubelet(report: &mut dyn FnMut(&str)) -> Result<PathBuf, SetupError> {
     let folder = Module {
         sources: &sources,
         package: "",
-        arguments: kubernetes_build(&sources)?,
+        arguments: kubelet_build(&sources)?,
         environment: &WINDOWS,
         program,
         names: &[],
@@ -122,7 +123,7 @@ fn containerd(report: &mut dyn FnMut(&str)) -> Result<PathBuf, SetupError> {
     let folder = Module {
         sources: &sources().join("containerd"),
         package: "",
-        arguments: ["build", "-trimpath", "-ldflags=-s -w"]
+        arguments: ["build", "-trimpath", COMPILE_QUICKLY, "-ldflags=-s -w"]
             .map(OsString::from)
             .to_vec(),
         environment: &WINDOWS,
@@ -187,7 +188,14 @@ pub(crate) fn compile(kind: &[&str], inputs: &[&Path], program: &Path) -> Result
 /// # Errors
 /// As those of [`vet::command`].
 pub fn vet(report: &mut dyn FnMut(&str)) -> Result<Vec<Command>, SetupError> {
-    let vet = |name| vet::command(&sources().join(name), &["."], &WINDOWS, report);
+    let vet = |name| {
+        vet::command(
+            &sources().join(name),
+            &[COMPILE_QUICKLY, "."],
+            &WINDOWS,
+            report,
+        )
+    };
     ["containerd", "kubelet"].into_iter().map(vet).collect()
 }
 

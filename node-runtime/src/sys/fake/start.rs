@@ -36,11 +36,18 @@ pub(super) fn spawn(
     thread::spawn(move || {
         let run = || process.gate(|_| ()).map(|()| program(&process));
         let code = catch_unwind(AssertUnwindSafe(run)).unwrap_or(Ok(ABORTED));
-        let mut state = process.shared.lock();
-        if let Some(code) = code.ok().filter(|_| state.runs(id)) {
-            state.end(id.pid, code);
-        }
-        drop(state);
+        let end = |state: &mut State| {
+            let runs = state.runs(id);
+            // One that was suspended on its way here ends when it is resumed.
+            if runs && state.is_suspended(id.pid) {
+                return None;
+            }
+            if let Some(code) = code.as_ref().ok().filter(|_| runs) {
+                state.end(id.pid, *code);
+            }
+            Some(())
+        };
+        let _ = process.shared.wait(None, end);
         process.shared.changed.notify_all();
     });
     Ok(id)

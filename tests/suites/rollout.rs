@@ -14,7 +14,7 @@ use std::time::Duration;
 use hosttask_crds::task::Waiting;
 use hosttask_tests::bed::{
     BedOptions, Did, OperatorOptions, Plot, Scene, TestBed, condition, daemon, fleet, image, plot,
-    run_once, scenario, shared, wave, with,
+    ready_since, run_once, scenario, shared, wave, with,
 };
 use hosttask_tests::fleet::{Behaviour, FleetOptions, Script};
 use hosttask_tests::poll;
@@ -66,19 +66,6 @@ async fn scene(name: &str) -> Scene {
     Scene::open(bed().await, PLOTS, name).await.unwrap()
 }
 
-/// Since when a pod says that it is ready.
-fn ready_since(pod: &Pod) -> Timestamp {
-    let conditions = pod.status.as_ref().unwrap().conditions.iter().flatten();
-    let mut ready = conditions.filter(|it| it.type_ == "Ready" && it.status == "True");
-    ready
-        .next()
-        .unwrap()
-        .last_transition_time
-        .as_ref()
-        .unwrap()
-        .0
-}
-
 /// A task whose rollout has these fields.
 fn rolled(image: &str, rollout: &Value) -> Value {
     with(
@@ -119,8 +106,6 @@ fn each_wave_waits_for_the_soak_of_the_one_before_and_has_its_own_budget() {
         let ready = scene.journal.first("agent", &second, Did::BecomeReady);
         let last = |ring: &str| scene.nodes_in(ring).iter().map(|node| ready[node]).max();
         let first = |ring: &str| scene.nodes_in(ring).iter().map(|node| appeared[node]).min();
-        let (canary, pilot) = (last("canary").unwrap(), first("pilot").unwrap());
-        assert!(pilot > canary);
         // How long it was, the pods know: a witness may see on a busy machine late what ended, and early what began. They are at
         // their nodes since, and their times are whole seconds, all of one clock.
         let pods = scene.tasks.pods("agent").await.unwrap();
@@ -131,7 +116,7 @@ fn each_wave_waits_for_the_soak_of_the_one_before_and_has_its_own_budget() {
                 nodes.contains(&node.unwrap())
             })
         };
-        let served = of("canary").map(ready_since).max().unwrap();
+        let served = of("canary").map(ready_since).max().flatten().unwrap();
         let made = |pod: &Pod| pod.metadata.creation_timestamp.as_ref().unwrap().0;
         let begun = of("pilot").map(made).min().unwrap();
         let soaked = SignedDuration::from_secs(5); // the soak, after minReadySeconds

@@ -207,6 +207,7 @@ pub(crate) fn end_of(container: &Container, exec: &str) -> Exit {
 /// it made it, and its job is never empty again.
 pub(crate) fn exec(bench: &Bench, container: &Container, id: &str, steps: &str) {
     let runs = bench.text(&format!("runs-{id}"));
+    let _ = fs::remove_file(&runs);
     let process = bench.process(&format!("ready {runs} {steps}"));
     container.exec(name(id), process, Stdio::default()).unwrap();
     container.start_exec(&name(id)).unwrap();

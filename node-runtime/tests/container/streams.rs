@@ -111,7 +111,8 @@ fn much_output_arrives_whole_and_in_order() {
 #[test]
 fn a_reader_that_never_reads_holds_up_neither_a_kill_nor_the_end() {
     everywhere(|bench| {
-        let (container, _reader) = piped(bench, "flood 8 exit 0");
+        let (container, mut reader) = piped(bench, "flood 8 exit 0");
+        reader.read_exact(&mut [0]).unwrap();
         let waited = container.wait(None, Duration::from_millis(500)).unwrap();
         assert_eq!(
             waited, None,

@@ -276,6 +276,8 @@ fn whiteouts_that_are_repeated_look_through_the_tree_once() {
         assert!(matches!(fault, EntryFault::Unfit(Unfit::Up)), "{fault:?}");
         started.elapsed()
     };
-    let (base, took) = (took("empty"), took("d"));
+    // The quickest of three each: whatever else runs here only slows one down.
+    let quickest = |folder| (0..3).map(|_| took(folder)).min().unwrap();
+    let (base, took) = (quickest("empty"), quickest("d"));
     assert!(took < base * 3, "{took:?} for {base:?}");
 }

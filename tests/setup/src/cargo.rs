@@ -91,42 +91,44 @@ pub(crate) fn claim_target_dir() -> io::Result<()> {
         return Ok(());
     }
     if target_dir().is_dir() {
-        let mut variants = [&[][..], &["--release"], &["--target", WINDOWS]]
-            .map(|variant| variant.iter().map(OsString::from).collect())
-            .to_vec();
-        variants.extend(of_miri(&target_dir().join(MIRI)));
-        for variant in variants {
-            let mut clean: Command = cargo();
+        let windows = ["--target", WINDOWS];
+        for variant in [&[][..], &["--release"], &windows] {
+            let mut clean = cargo();
             clean.args(["clean", "--quiet", "--locked"]).args(variant);
             clean.args(choose(&AROUND_A_CLUSTER));
             clean.args(choose(&[MODEL])).args(choose(&FOR_WINDOWS));
             // A variant that was never built, or a target that is not installed yet, has nothing to remove.
             clean.stdout(Stdio::null()).stderr(Stdio::null()).status()?;
         }
+        forget_ours(&target_dir().join(MIRI))?;
     }
     fs::create_dir_all(target_dir())?;
     fs::write(&mark, here)
 }
 
-/// Where Miri is told to put what it makes, in the target folder. It adds a folder of its name.
+/// Where Miri is told to put what it makes, in the target folder.
 pub(crate) const MIRI: &str = "miri";
 
-/// The arguments of `cargo clean` for what Miri made, by target. It takes nothing there for old, and runs the sources of the checkout
-/// that they were made in.
-fn of_miri(folder: &Path) -> Vec<Vec<OsString>> {
-    let folder = folder.join("miri");
-    let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
-    let targets = entries.filter(|entry| entry.path().join("debug").is_dir());
-    let clean = targets.map(|target| {
-        let target = target.file_name();
-        vec![
-            "--target-dir".into(),
-            folder.clone().into(),
-            "--target".into(),
-            target,
-        ]
-    });
-    clean.collect()
+/// Removes what was made of our packages from a folder of Miri's. It takes nothing there for old, and runs the sources of the checkout
+/// that it was made in. It is another Cargo's folder, which ours may not know its way in.
+fn forget_ours(folder: &Path) -> io::Result<()> {
+    if !folder.is_dir() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let (path, name) = (entry.path(), entry.file_name());
+        let is_ours = ["hosttask", "libhosttask"]
+            .iter()
+            .any(|ours| name.as_encoded_bytes().starts_with(ours.as_bytes()));
+        match (entry.file_type()?.is_dir(), is_ours) {
+            (true, true) => fs::remove_dir_all(path)?,
+            (false, true) => fs::remove_file(path)?,
+            (true, false) => forget_ours(&path)?,
+            (false, false) => {}
+        }
+    }
+    Ok(())
 }
 
 /// The arguments of `cargo test` for the library, the programs and the test programs of packages, but for some. Folders are theirs.
@@ -181,19 +183,27 @@ mod tests {
     }
 
     #[test]
-    fn what_miri_made_of_another_checkout_is_cleaned_for_each_target() {
+    fn what_miri_made_of_ours_is_gone_and_the_rest_stays() {
         let folder = std::env::temp_dir().join(format!("hosttask-miri-{}", std::process::id()));
-        assert!(of_miri(&folder).is_empty());
-        for made in ["a-b-c/debug", "debug/deps", "tmp"] {
-            fs::create_dir_all(folder.join("miri").join(made)).unwrap();
+        forget_ours(&folder).unwrap();
+        let ours = [
+            "a/.fingerprint/hosttask-crds-1",
+            "a/deps/libhosttask_crds-1.rmeta",
+        ];
+        let others = ["a/.fingerprint/serde-1", "a/deps/libserde-1.rmeta"];
+        for made in [ours, others].concat() {
+            fs::create_dir_all(folder.join(made).parent().unwrap()).unwrap();
+            if made.ends_with("rmeta") {
+                fs::write(folder.join(made), "").unwrap();
+            } else {
+                fs::create_dir(folder.join(made)).unwrap();
+            }
         }
-        let clean = of_miri(&folder);
+        forget_ours(&folder).unwrap();
+        let left = [ours, others].concat();
+        let left: Vec<_> = left.iter().filter(|it| folder.join(it).exists()).collect();
         fs::remove_dir_all(&folder).unwrap();
-        let [clean] = clean.as_slice() else {
-            panic!("{clean:?}")
-        };
-        assert_eq!(clean[3], "a-b-c");
-        assert_eq!(clean[1], folder.join("miri").as_os_str());
+        assert_eq!(left, others.iter().collect::<Vec<_>>());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use hosttask_setup::{COMPILE, containerd, control_plane, vet};
+use hosttask_setup::{GO_COMPILE, containerd, control_plane, vet};
 
 use crate::cargo::{self, cargo};
 use crate::lanes;
@@ -45,6 +45,12 @@ pub(crate) static ALL: [Part; 17] = [
         run: unit,
     },
     Part {
+        name: "model",
+        about: "every reachable state of the operator's decisions in small fleets; seeded mistakes are caught",
+        load: Load::Computes,
+        run: model,
+    },
+    Part {
         name: "contract",
         about: "the suite that every backend of the node runtime passes: in memory, Linux, Windows (run by Wine)",
         load: Load::Computes,
@@ -73,12 +79,6 @@ pub(crate) static ALL: [Part; 17] = [
         about: "tests of the Windows packages, run by Wine",
         load: Load::Computes,
         run: runtime::windows_tests,
-    },
-    Part {
-        name: "model",
-        about: "every reachable state of the operator's decisions in small fleets; seeded mistakes are caught",
-        load: Load::Computes,
-        run: model,
     },
     Part {
         name: "kustomize",
@@ -173,22 +173,22 @@ fn deny(part: &mut Session) -> Result<(), NotSetUp> {
 
 fn go_vet(part: &mut Session) -> Result<(), NotSetUp> {
     let modules = [
-        (vet::sources(), [COMPILE, "-tags=", "."]),
-        (control_plane::sources(), [COMPILE, "-tags=", "."]),
-        (
-            control_plane::sources(),
-            [COMPILE, "-tags=kstatusonly", "."],
-        ),
-        (containerd::sources(), [COMPILE, "-tags=", "./..."]),
+        (vet::sources(), ["-tags=", "."]),
+        (control_plane::sources(), ["-tags=", "."]),
+        (control_plane::sources(), ["-tags=kstatusonly", "."]),
+        (containerd::sources(), ["-tags=", "./..."]),
     ];
     for (folder, arguments) in modules {
-        let command = vet::command(&folder, &arguments, &[], &mut |line| part.tell(line));
+        let command = vet::command(&folder, GO_COMPILE, &arguments, &[], &mut |line| {
+            part.tell(line);
+        });
         part.check(&mut command.map_err(|error| NotSetUp(error.to_string()))?);
     }
     // What stands before the tool must not keep it from everything.
     let command = vet::command(
         &vet::sources(),
-        &[COMPILE, "./testdata/wrong"],
+        GO_COMPILE,
+        &["./testdata/wrong"],
         &[],
         &mut |line| {
             part.tell(line);
@@ -208,7 +208,7 @@ fn unit(part: &mut Session) -> Result<(), NotSetUp> {
     Ok(())
 }
 
-/// Optimized, since it takes millions of decisions. The last of its row, so the first that the other row takes when it is done.
+/// Optimized, since it takes millions of decisions. All of it computes, so it runs while the other row waits for a Windows node.
 #[expect(clippy::unnecessary_wraps, reason = "every part has the same shape")]
 fn model(part: &mut Session) -> Result<(), NotSetUp> {
     let optimized = [

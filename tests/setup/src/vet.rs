@@ -8,8 +8,8 @@ use crate::error::SetupError;
 use crate::go::{COMPILE, Go};
 use crate::module::Module;
 
-/// The command that looks for mistakes in packages of the module in `folder`, built as `arguments` and `environment` say. They have the
-/// flags of the builds, so that what was compiled is used again.
+/// The command that looks for mistakes in packages of the module in `folder`, built as `arguments` and `environment` say. `compile` are the
+/// compiler's flags of its build, so that what was compiled is used again.
 ///
 /// The first call builds the program of `tests/vet` into the cache.
 ///
@@ -17,6 +17,7 @@ use crate::module::Module;
 /// Go is missing or too old, or the program cannot be built.
 pub fn command(
     folder: &Path,
+    compile: &str,
     arguments: &[&str],
     environment: &[(&str, &str)],
     report: &mut dyn FnMut(&str),
@@ -37,7 +38,10 @@ pub fn command(
     let mut flag = OsString::from("-vettool=");
     flag.push(tool);
     let mut command = go.command();
-    command.args(["vet", "-trimpath"]).arg(flag).args(arguments);
+    command
+        .args(["vet", "-trimpath", compile])
+        .arg(flag)
+        .args(arguments);
     command
         .envs(environment.iter().copied())
         .env("HOSTTASK_VET", go.tool("vet", folder)?)

@@ -191,7 +191,8 @@ pub fn vet(report: &mut dyn FnMut(&str)) -> Result<Vec<Command>, SetupError> {
     let vet = |name| {
         vet::command(
             &sources().join(name),
-            &[COMPILE_QUICKLY, "."],
+            COMPILE_QUICKLY,
+            &["."],
             &WINDOWS,
             report,
         )

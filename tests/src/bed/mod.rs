@@ -34,7 +34,7 @@ pub use plots::{Plot, RING, fleet, plot, wave};
 pub use reapplier::Reapplier;
 pub use scene::{Scene, Told};
 pub use statuses::{Said, Statuses};
-pub use tasks::{Tasks, condition, daemon, image, run_once, task, with};
+pub use tasks::{Tasks, condition, daemon, image, ready_since, run_once, task, with};
 pub use verdict::Verdict;
 
 /// What a test bed is made of.

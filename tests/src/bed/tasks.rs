@@ -6,6 +6,7 @@ use std::time::Duration;
 use hosttask_crds::label;
 use hosttask_crds::node::{LedgerEntry, WindowsHostNode};
 use hosttask_crds::task::{WindowsHostTask, WindowsHostTaskStatus};
+use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -85,6 +86,13 @@ fn merge(target: &mut Value, patch: &Value) {
         }
         (target, patch) => *target = patch.clone(),
     }
+}
+
+/// Since when a pod says that it is ready, if it does: a whole second of its node's clock.
+pub fn ready_since(pod: &Pod) -> Option<Timestamp> {
+    let mut conditions = pod.status.as_ref()?.conditions.iter().flatten();
+    let ready = conditions.find(|it| it.type_ == "Ready" && it.status == "True")?;
+    Some(ready.last_transition_time.as_ref()?.0)
 }
 
 /// The condition of a type, where the status has it.

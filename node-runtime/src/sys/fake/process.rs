@@ -206,12 +206,7 @@ pub(super) fn interrupt(shared: &Arc<Shared>, state: &mut State, pid: u32) -> bo
             thread::spawn(move || {
                 let is_over = |state: &mut State| (!state.runs(id)).then_some(());
                 if shared.wait(Some(linger), is_over).is_none() {
-                    let mut state = shared.lock();
-                    if state.runs(id) {
-                        state.end(id.pid, code);
-                    }
-                    drop(state);
-                    shared.changed.notify_all();
+                    shared.end_itself(id, Some(code));
                 }
             });
         }

@@ -36,19 +36,7 @@ pub(super) fn spawn(
     thread::spawn(move || {
         let run = || process.gate(|_| ()).map(|()| program(&process));
         let code = catch_unwind(AssertUnwindSafe(run)).unwrap_or(Ok(ABORTED));
-        let end = |state: &mut State| {
-            let runs = state.runs(id);
-            // One that was suspended on its way here ends when it is resumed.
-            if runs && state.is_suspended(id.pid) {
-                return None;
-            }
-            if let Some(code) = code.as_ref().ok().filter(|_| runs) {
-                state.end(id.pid, *code);
-            }
-            Some(())
-        };
-        let _ = process.shared.wait(None, end);
-        process.shared.changed.notify_all();
+        process.shared.end_itself(id, code.ok());
     });
     Ok(id)
 }

@@ -63,6 +63,21 @@ impl Shared {
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
+
+    /// Ends a process as it wishes itself: one that is suspended does so when it is resumed. No code is wished by one that was ended.
+    pub(super) fn end_itself(&self, id: ProcessId, code: Option<u32>) {
+        let _ = self.wait(None, |state| {
+            let runs = state.runs(id);
+            if runs && state.is_suspended(id.pid) {
+                return None;
+            }
+            if let Some(code) = code.filter(|_| runs) {
+                state.end(id.pid, code);
+            }
+            Some(())
+        });
+        self.changed.notify_all();
+    }
 }
 
 /// All there is on the host.

@@ -22,7 +22,7 @@ pub(crate) fn containerd(part: &mut Session) -> Result<(), NotSetUp> {
         .map_err(|error| NotSetUp(error.to_string()))?;
     // The suite starts these as programs.
     if build(part, &[cargo::RUNTIME]) && build(part, &cargo::AROUND_A_CLUSTER) {
-        run(part, "containerd", &[]);
+        run(part, "containerd");
     }
     Ok(())
 }
@@ -36,10 +36,17 @@ pub(crate) fn windows_node(part: &mut Session) -> Result<(), NotSetUp> {
     for mut vet in vets {
         part.check(&mut vet);
     }
-    if build_programs(part) {
-        // The tests wait more than they work: all of them at once, but for those that want the node alone.
-        run(part, "windows_node", &["--test-threads=9"]);
-        run(part, "same_pods", &[]);
+    if !build_programs(part) {
+        return Ok(());
+    }
+    // Both at once, and started without Cargo: it would wait for what the other row builds meanwhile.
+    let suites = ["windows_node", "same_pods"].map(ToOwned::to_owned);
+    for (name, mut program) in programs(part, &suites)?.unwrap_or_default() {
+        if name == "windows_node" {
+            // The tests wait more than they work: all of them at once, but for those that want the node alone.
+            program.arg("--test-threads=9");
+        }
+        part.test(&mut program);
     }
     Ok(())
 }
@@ -48,7 +55,7 @@ pub(crate) fn windows_node(part: &mut Session) -> Result<(), NotSetUp> {
 pub(crate) fn mission(part: &mut Session) -> Result<(), NotSetUp> {
     build_windows_node(part)?;
     if build_programs(part) {
-        run(part, "mission", &[]);
+        run(part, "mission");
     }
     Ok(())
 }
@@ -80,38 +87,45 @@ pub(crate) fn build(part: &mut Session, packages: &[&str]) -> bool {
 }
 
 /// Runs a suite.
-fn run(part: &mut Session, suite: &str, arguments: &[&str]) {
+fn run(part: &mut Session, suite: &str) {
     let mut command = around_a_cluster();
-    command.args(["--test", suite]).args(SHOW);
-    part.test(command.args(arguments));
+    part.test(command.args(["--test", suite]).args(SHOW));
 }
 
 /// All test programs of the bench that are no lanes. They wait more than they work: several at a time.
 pub(crate) fn all_others(part: &mut Session) -> Result<(), NotSetUp> {
+    if let Some(programs) = programs(part, &others()?)? {
+        let cores = thread::available_parallelism().map_or(2, NonZero::get);
+        // No more than there are cores: parts that compute run beside them.
+        part.test_side_by_side(programs, cores.max(2));
+    }
+    Ok(())
+}
+
+/// Builds the test programs of suites, which is a check, and returns how each is started; none where they cannot be built.
+fn programs(
+    part: &mut Session,
+    suites: &[String],
+) -> Result<Option<Vec<(String, Command)>>, NotSetUp> {
     let mut build = around_a_cluster();
     // The names of the programs are read from what Cargo says.
     build.env("CARGO_TERM_COLOR", "never");
     build.arg("--no-run");
-    build.args(others()?.iter().flat_map(|name| ["--test", name]));
+    build.args(suites.iter().flat_map(|name| ["--test", name]));
     let (is_good, output) = part.run(&mut build);
     part.judge(is_good, &build, &output);
     if !is_good {
-        return Ok(());
+        return Ok(None);
     }
-    let mut programs = Vec::new();
-    for name in others()? {
-        let path = executable(&output, &name)
+    let start = |name: &String| {
+        let path = executable(&output, name)
             .ok_or_else(|| NotSetUp(format!("a Cargo that names the program of {name}")))?;
         let mut command = Command::new(path);
-        command
-            .current_dir(cargo::root().join("tests"))
-            .arg("--show-output");
-        programs.push((name, command));
-    }
-    let cores = thread::available_parallelism().map_or(2, NonZero::get);
-    // No more than there are cores: parts that compute run beside them.
-    part.test_side_by_side(programs, cores.max(2));
-    Ok(())
+        let folder = cargo::root().join("tests");
+        command.current_dir(folder).arg("--show-output");
+        Ok((name.clone(), command))
+    };
+    suites.iter().map(start).collect::<Result<_, _>>().map(Some)
 }
 
 /// Of the suites that take longer than a minute and a half, the longest first: one that starts last is waited for alone.

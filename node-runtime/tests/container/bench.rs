@@ -153,11 +153,20 @@ impl Bench {
 
     /// A container that runs, and said so by making the file `ready-ID` at the end of these steps.
     pub(crate) fn run(&self, id: &str, steps: &str) -> Container {
+        self.run_with(id, steps, |_| ())
+    }
+
+    /// The same with other options.
+    pub(crate) fn run_with(
+        &self,
+        id: &str,
+        steps: &str,
+        change: impl FnOnce(&mut Options),
+    ) -> Container {
         let ready = self.text(&format!("ready-{id}"));
-        let container = self.create(
-            id,
-            &format!("{} ", steps.replace("READY", &format!("ready {ready}"))),
-        );
+        let mut options = self.options(id, &steps.replace("READY", &format!("ready {ready}")));
+        change(&mut options);
+        let container = self.create_with(options).unwrap();
         container.start().unwrap();
         if steps.contains("READY") {
             until("the program is ready", || fs::exists(&ready).unwrap());

@@ -6,7 +6,7 @@ use hosttask_node_runtime::container::{EventKind, Kind};
 use hosttask_node_runtime::limits::{Cpu, Limits};
 use hosttask_node_runtime::sys::fake::Operation;
 
-use crate::bench::{Bench, end, end_of, everywhere, exec, heard_until, programs, until};
+use crate::bench::{Bench, end, end_of, everywhere, exec, heard_until, programs};
 
 fn memory(mib: u64) -> Limits {
     Limits {
@@ -122,12 +122,9 @@ fn a_container_in_a_pod_is_in_both_jobs() {
             .host
             .create_job(&format!("hosttask-{}", bench.id("pod")))
             .unwrap();
-        let ready = bench.text("ready-web");
-        let mut options = bench.options("web", &format!("ready {ready} hang"));
-        options.pod = Some(pod.clone());
-        let container = bench.create_with(options).unwrap();
-        container.start().unwrap();
-        until("the program runs", || std::fs::exists(&ready).unwrap());
+        let container = bench.run_with("web", "READY hang", |options| {
+            options.pod = Some(pod.clone());
+        });
         let processes = pod.processes().unwrap();
         assert_eq!(processes.len(), container.processes().unwrap().len());
         assert_eq!(programs(&container), 1);

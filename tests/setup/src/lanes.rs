@@ -10,7 +10,7 @@ use hosttask_setup::{containerd, control_plane, windows_node};
 
 use crate::cargo::{self, cargo};
 use crate::part::{NotSetUp, Session};
-use crate::parts::{SHOW, around_a_cluster};
+use crate::parts::around_a_cluster;
 use crate::tools::{self, WINDOWS};
 
 /// The suites that are parts of their own.
@@ -22,7 +22,7 @@ pub(crate) fn containerd(part: &mut Session) -> Result<(), NotSetUp> {
         .map_err(|error| NotSetUp(error.to_string()))?;
     // The suite starts these as programs.
     if build(part, &[cargo::RUNTIME]) && build(part, &cargo::AROUND_A_CLUSTER) {
-        run(part, "containerd");
+        run(part, &[("containerd", &[])])?;
     }
     Ok(())
 }
@@ -36,17 +36,10 @@ pub(crate) fn windows_node(part: &mut Session) -> Result<(), NotSetUp> {
     for mut vet in vets {
         part.check(&mut vet);
     }
-    if !build_programs(part) {
-        return Ok(());
-    }
-    // Both at once, and started without Cargo: it would wait for what the other row builds meanwhile.
-    let suites = ["windows_node", "same_pods"].map(ToOwned::to_owned);
-    for (name, mut program) in programs(part, &suites)?.unwrap_or_default() {
-        if name == "windows_node" {
-            // The tests wait more than they work: all of them at once, but for those that want the node alone.
-            program.arg("--test-threads=9");
-        }
-        part.test(&mut program);
+    if build_programs(part) {
+        // The tests wait more than they work: all of them at once, but for those that want the node alone.
+        let suites: [Suite<'_>; 2] = [("windows_node", &["--test-threads=9"]), ("same_pods", &[])];
+        run(part, &suites)?;
     }
     Ok(())
 }
@@ -55,7 +48,7 @@ pub(crate) fn windows_node(part: &mut Session) -> Result<(), NotSetUp> {
 pub(crate) fn mission(part: &mut Session) -> Result<(), NotSetUp> {
     build_windows_node(part)?;
     if build_programs(part) {
-        run(part, "mission");
+        run(part, &[("mission", &[])])?;
     }
     Ok(())
 }
@@ -86,10 +79,17 @@ pub(crate) fn build(part: &mut Session, packages: &[&str]) -> bool {
     part.check(build.args(cargo::choose(packages)))
 }
 
-/// Runs a suite.
-fn run(part: &mut Session, suite: &str) {
-    let mut command = around_a_cluster();
-    part.test(command.args(["--test", suite]).args(SHOW));
+/// The name of a suite and the arguments of its program.
+type Suite<'a> = (&'a str, &'a [&'a str]);
+
+/// Runs suites, one after the other.
+fn run(part: &mut Session, suites: &[Suite<'_>]) -> Result<(), NotSetUp> {
+    let names: Vec<String> = suites.iter().map(|suite| suite.0.to_owned()).collect();
+    let programs = programs(part, &names)?.unwrap_or_default();
+    for ((_, mut program), (_, arguments)) in programs.into_iter().zip(suites) {
+        part.test(program.args(*arguments));
+    }
+    Ok(())
 }
 
 /// All test programs of the bench that are no lanes. They wait more than they work: several at a time.
@@ -102,7 +102,8 @@ pub(crate) fn all_others(part: &mut Session) -> Result<(), NotSetUp> {
     Ok(())
 }
 
-/// Builds the test programs of suites, which is a check, and returns how each is started; none where they cannot be built.
+/// Builds the test programs of suites, which is a check, and returns how each is started; none where they cannot be built. They are
+/// started without Cargo, which would wait for what the other row builds meanwhile.
 fn programs(
     part: &mut Session,
     suites: &[String],

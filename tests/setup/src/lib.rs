@@ -14,7 +14,7 @@ pub mod windows_node;
 use std::path::PathBuf;
 
 pub use error::SetupError;
-pub use go::COMPILE as GO_COMPILE;
+pub use go::{COMPILE as GO_COMPILE, collect_less};
 
 /// The folder for everything that is built once and kept: the control plane, the Cargo target folder of
 /// the two commands, installed tools, logs.

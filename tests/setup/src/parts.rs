@@ -179,26 +179,22 @@ fn go_vet(part: &mut Session) -> Result<(), NotSetUp> {
         (containerd::sources(), ["-tags=", "./..."]),
     ];
     for (folder, arguments) in modules {
-        let command = vet::command(&folder, GO_COMPILE, &arguments, &[], &mut |line| {
-            part.tell(line);
-        });
-        part.check(&mut command.map_err(|error| NotSetUp(error.to_string()))?);
+        let mut command = vet(part, &folder, &arguments)?;
+        part.check(&mut command);
     }
     // What stands before the tool must not keep it from everything.
-    let command = vet::command(
-        &vet::sources(),
-        GO_COMPILE,
-        &["./testdata/wrong"],
-        &[],
-        &mut |line| {
-            part.tell(line);
-        },
-    );
-    let mut command = command.map_err(|error| NotSetUp(error.to_string()))?;
+    let mut command = vet(part, &vet::sources(), &["./testdata/wrong"])?;
     let (is_good, output) = part.run(&mut command);
     let is_found = !is_good && output.contains("wrong.go:");
     part.judge(is_found, &command, &output);
     Ok(())
+}
+
+fn vet(part: &mut Session, folder: &Path, arguments: &[&str]) -> Result<Command, NotSetUp> {
+    let command = vet::command(folder, GO_COMPILE, arguments, &[], &mut |line| {
+        part.tell(line);
+    });
+    command.map_err(|error| NotSetUp(error.to_string()))
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "every part has the same shape")]

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use hosttask_setup::collect_less;
 use hosttask_setup::control_plane::Programs;
 
 use super::LocalCluster;
@@ -263,12 +264,12 @@ impl Servers {
     }
 }
 
-/// A program in Go that collects its garbage less often, as long as it has no gigabyte of it: some of them run side by side for minutes,
-/// and the processors are what they lack.
+/// One of the servers. Several control planes run side by side for minutes: they lack processors, and memory only from a gigabyte each.
 fn server(program: &Path) -> Command {
     let mut command = Command::new(program);
-    if std::env::var_os("GOGC").is_none() {
-        command.env("GOGC", "400").env("GOMEMLIMIT", "1GiB");
+    collect_less(&mut command);
+    if std::env::var_os("GOMEMLIMIT").is_none() {
+        command.env("GOMEMLIMIT", "1GiB");
     }
     command
 }
